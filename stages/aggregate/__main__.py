@@ -1,0 +1,58 @@
+"""Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen."""
+import pandas as pd
+
+from stages.aggregate.bootstrap import draw_groups, summarise
+from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
+from stages.params import load_params
+from stages.scores import CLASS_METRICS, METRICS
+
+SUMMARY = "metrics/summary.json"
+
+
+def main() -> None:
+    params = load_params()
+    predictions, clusters = read_table(PREDICTIONS), read_table(CLUSTERS)
+    classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
+    groups = predictions.image_id.map(clusters.set_index("image_id").group)
+    if groups.isna().any():
+        raise SystemExit(f"{PREDICTIONS} holds pictures that {CLUSTERS} does not know: run `dvc repro`")
+
+    draws, codes = draw_groups(groups.to_numpy(), params.aggregate.resamples, params.aggregate.seed)
+    figures = summarise(
+        labels=predictions.label.map({name: k for k, name in enumerate(classes)}).to_numpy(int),
+        probabilities=predictions[[f"p_{name}" for name in classes]].to_numpy(float),
+        folds=predictions.fold.to_numpy(int),
+        draws=draws,
+        codes=codes,
+        classes=classes,
+        bins=params.evaluate.bins,
+    )
+    summary = {
+        "demonstration": bool(clusters.image_id.str.startswith("phantom/").any()),
+        "pictures": predictions.image_id.nunique(),
+        "groups": groups.nunique(),
+        "folds": predictions.fold.nunique(),
+    }
+    summary |= {name: figures[name] for name in METRICS}
+    summary |= {name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes}
+    write_metrics(summary, SUMMARY)
+    print(to_text(summary, classes))
+
+
+def to_text(summary: dict, classes: list[str]) -> str:
+    """The summary as a table: mean and 95 % interval, a line a figure, then a line a class."""
+    overall = pd.DataFrame({name: {"": _cell(summary[name])} for name in METRICS}).T
+    by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
+    counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {summary['folds']} fold(s); mean [95 % interval]"
+    lines = [counts, overall.to_string(header=False), "", by_class.to_string(), "", f"All of it: {SUMMARY}; curves: dvc plots show"]
+    if summary["demonstration"]:
+        lines += ["A demonstration on synthetic pictures: not a result."]
+    return "\n".join(lines)
+
+
+def _cell(figure: dict) -> str:
+    return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Mean, spread and confidence interval of every figure over the folds."""
+import numpy as np
+import pandas as pd
+
+from stages.scores import defined_mean, or_null, score
+
+INTERVAL = (0.025, 0.975)
+
+
+def draw_groups(groups: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw as many groups as there are, with replacement, again and again.
+
+    groups: [N], the group of each prediction. Returns int [resamples, G], how often each group was drawn, and int [N], each
+    prediction's column in it. Whole groups are drawn because pictures of one patient are not independent of one another
+    (cluster bootstrap: Davison and Hinkley 1997, section 3.8).
+    """
+    codes, names = pd.factorize(groups, sort=True)
+    return np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples), codes
+
+
+def summarise(
+    labels: np.ndarray, probabilities: np.ndarray, folds: np.ndarray, draws: np.ndarray, codes: np.ndarray, classes: list[str], bins: int
+) -> dict[str, dict[str, float | None]]:
+    """Name of each figure of scores.score -> mean, std, low, high; None where it has no definition.
+
+    labels, probabilities, classes, bins: as for scores.score; folds: [N]; draws, codes: of draw_groups. mean and std (of
+    the sample; 0 for a single fold) are over the folds. low and high enclose the middle 95 % of the same mean over the folds
+    as the groups of all folds together are drawn anew: how much hangs on the choice of test pictures, not of training ones.
+    """
+    plain, drawn = [], []
+    for fold in np.unique(folds):
+        mine = folds == fold
+        plain.append(score(labels[mine], probabilities[mine], classes, bins))
+        drawn.append(score(labels[mine], probabilities[mine], classes, bins, draws[:, codes[mine]]))
+    figures = {}
+    for name in plain[0]:
+        values, means = np.array([fold[name] for fold in plain]), defined_mean(np.stack([fold[name] for fold in drawn], -1))
+        if name == "ece":  # chance only ever raises it, and a resample has more of it: centred, so that the mean lies inside
+            means = (means - means.mean() + defined_mean(values)).clip(0)
+        figures[name] = {key: or_null(value) for key, value in _spread(values, means).items()}
+    return figures
+
+
+def _spread(values: np.ndarray, means: np.ndarray) -> dict[str, float]:
+    values, means = values[~np.isnan(values)], means[~np.isnan(means)]
+    low, high = np.quantile(means, INTERVAL) if len(means) else (np.nan, np.nan)
+    return {"mean": defined_mean(values), "std": values.std(ddof=1) if len(values) > 1 else 0.0, "low": low, "high": high}

@@ -1,0 +1,45 @@
+"""The tables that stages hand to one another: read and written alike everywhere, so that they are the same bytes everywhere."""
+import json
+from pathlib import Path
+
+import pandas as pd
+
+CATALOG = Path("data/merged/catalog.csv")
+CLUSTERS = Path("data/dedupe/clusters.csv")
+FOLDS = Path("data/split/folds.csv")
+SAMPLES = Path("data/balanced/samples.csv")
+PIXELS = Path("data/preprocessed/pixels.npy")
+INDEX = Path("data/preprocessed/index.csv")
+PREDICTIONS = Path("data/predictions.csv")
+
+ROLES = ("train", "validation", "test")
+PLANES = ("axial", "coronal", "sagittal")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV; what is empty is the empty string, never NaN, and text stays text."""
+    return pd.read_csv(path, keep_default_na=False, dtype_backend="numpy_nullable", na_values=[])
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a CSV with \\n line ends, without an index; numbers as they print shortest."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def write_metrics(metrics: dict, path: str | Path) -> None:
+    """Write metrics as JSON in the order given; floats rounded to six decimals so that diffs stay readable."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n")
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,86 @@
+"""Find every copy of a picture, keep one, and group what a split must not tear apart."""
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from stages.catalog import CATALOG, CLUSTERS, read_table, write_metrics, write_table
+from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
+from stages.dedupe.planes import find_planes
+from stages.dedupe.search import similar_pairs
+from stages.params import load_params
+
+
+def main() -> None:
+    params = load_params().dedupe
+    catalog = read_table(CATALOG)
+    thumbnails, heads = (np.load(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
+
+    # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
+    searched = np.flatnonzero(~catalog.duplicated("sha256") & (catalog.augmented_from == ""))
+    pairs = pd.concat(
+        similar_pairs(images[searched], params.neighbour, params.exact_search_up_to, name)
+        for name, images in (("whole pictures", thumbnails), ("heads", heads))
+    )
+    first, second = searched[pairs["first"]], searched[pairs["second"]]
+    same = (pairs.correlation >= params.same).to_numpy()
+    originals = same_value(catalog.augmented_from.where(catalog.augmented_from != "", catalog.image_id))
+    identical = same_value(catalog.sha256)
+
+    cluster = join(len(catalog), identical, originals, (first[same], second[same]))
+    patient = catalog.patient.groupby(cluster).transform("max")
+    group = join(len(catalog), identical, originals, (first, second), same_value(patient))
+    kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
+    copy, orientation = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
+
+    table = catalog[["image_id"]].assign(cluster=cluster, group=group, kept=kept, copy=copy, orientation=orientation, patient=patient)
+    with threadpool_limits(1):  # many small products: threads only get in each other's way
+        planes, accuracy = find_planes(table.assign(plane=catalog.plane), thumbnails)
+    table = pd.concat([table, planes], axis=1)
+
+    write_table(table, CLUSTERS)
+    write_table(conflicts, CLUSTERS.with_name("conflicts.csv"))
+    metrics = _summary(catalog, table, conflicts, accuracy)
+    write_metrics(metrics, "metrics/dedupe.json")
+    print(f"{metrics['pictures']} pictures are {metrics['distinct']} distinct ones in {metrics['groups']} groups; {metrics['kept']} kept")
+
+
+def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame, plane_accuracy: float | None) -> dict:
+    own = table[catalog.augmented_from == ""]
+    copies = own["copy"].value_counts()
+    names = ("exact", "mirrored", "flipped", "rotated", "cropped", "squashed", "resized", "brightened", "reencoded")
+    patients = catalog[catalog.patient != ""].groupby(table.cluster).patient.nunique()
+    return {
+        "pictures": len(own),
+        "augmented": len(table) - len(own),
+        "distinct": own.cluster.nunique(),
+        "kept": int(table.kept.sum()),
+        "kept_labels": catalog.label[table.kept].value_counts().sort_index().to_dict(),
+        "groups": own.group.nunique(),
+        "largest_group": int(own.group[own.kept].value_counts().max()),
+        "conflicting_clusters": conflicts.cluster.nunique(),
+        "clusters_of_several_patients": int((patients > 1).sum()),
+        "copies": {name: int(copies.get(name, 0)) for name in names},
+        "published_test_in_training": {
+            source: _leaked(rows, table.loc[rows.index]) for source, rows in catalog.groupby("source") if (rows.published_split == "test").any()
+        },
+        "planes": {
+            **{source: int((own.plane_source == source).sum()) for source in ("annotated", "propagated", "predicted")},
+            "accuracy_by_group": plane_accuracy,
+        },
+    }
+
+
+def _leaked(rows: pd.DataFrame, table: pd.DataFrame) -> dict:
+    test, train = rows.published_split == "test", rows.published_split == "train"
+    seen = table.cluster[test].isin(table.cluster[train])
+    return {
+        "test": int(test.sum()),
+        "in_training": int(seen.sum()),
+        "in_training_byte_identical": int(rows.sha256[test].isin(rows.sha256[train]).sum()),
+        "share": float(seen.mean()),
+        "group_in_training": int(table.group[test].isin(table.group[train]).sum()),
+    }
+
+
+if __name__ == "__main__":
+    main()

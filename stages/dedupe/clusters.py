@@ -1,0 +1,86 @@
+"""Pictures that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from stages.dedupe.search import ORIENTATIONS, correlate
+
+ASPECT = 0.02  # relative difference of aspect from which a copy counts as squashed
+BRIGHTNESS = 0.04  # relative difference of mean grey from which a copy counts as brightened
+
+
+def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Connected components [count] of rows joined by edges (two arrays of row numbers); numbered by first appearance."""
+    first, second = (np.concatenate(side) for side in zip(*edges, strict=True))
+    _, component = connected_components(coo_array((np.ones(len(first)), (first, second)), shape=(count, count)), directed=False)
+    return pd.factorize(component)[0]
+
+
+def same_value(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Edges that join the rows of equal, non-empty values."""
+    rows = np.flatnonzero(values != "")
+    known = values.iloc[rows]
+    return known.groupby(known).transform(lambda group: group.index[0]).to_numpy(dtype=int), rows
+
+
+def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """One picture to keep a cluster: the largest, the first by image_id among equals.
+
+    Augmented copies are never kept, and of a cluster under several labels only what on_conflict allows. Returns a
+    boolean array and the conflicting rows of the catalog with their cluster.
+    """
+    table = catalog[["image_id", "label"]].assign(cluster=cluster, pixels=catalog.width * catalog.height)
+    table = table[(catalog.augmented_from == "").to_numpy()]
+    votes = table.groupby(["cluster", "label"]).size().reset_index(name="votes")
+    labels = votes.groupby("cluster").label.transform("size")
+    conflicts = table[table.cluster.isin(votes.cluster[labels > 1])]
+    if len(conflicts) and on_conflict == "error":
+        lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in conflicts.sort_values("cluster").itertuples())
+        raise SystemExit(f"The same picture occurs under several labels (dedupe.on_conflict: drop or majority would go on):{lines}")
+
+    most = votes.groupby("cluster").votes.transform("max")
+    winners = votes[votes.votes == most].drop_duplicates("cluster", keep=False)  # a tie has no majority
+    if on_conflict == "drop":
+        winners = winners[~winners.cluster.isin(conflicts.cluster)]
+    candidates = table.reset_index().merge(winners[["cluster", "label"]]).sort_values(["cluster", "pixels", "image_id"], ascending=[True, False, True])
+    kept = np.zeros(len(catalog), bool)
+    kept[candidates.drop_duplicates("cluster")["index"]] = True
+    return kept, conflicts[["image_id", "label", "cluster"]].sort_values(["cluster", "image_id"])
+
+
+def describe_copies(
+    catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, thumbnails: np.ndarray, heads: np.ndarray, same: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """How every row differs from its cluster's reference: the kept picture, or the first row where none is kept.
+
+    Returns copy (original, augmented, exact, mirrored, flipped, rotated, cropped, squashed, resized, brightened or
+    reencoded: the first that applies) and orientation (a key of ORIENTATIONS), both [N].
+    """
+    order = np.lexsort((np.arange(len(catalog)), ~kept, cluster))
+    reference = order[np.searchsorted(cluster[order], cluster)]
+    rows = np.arange(len(catalog))
+
+    names = np.array(list(ORIENTATIONS), object)
+    whole = np.stack([correlate(thumbnails, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
+    head = np.stack([correlate(heads, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
+    # argmax takes the first of equals, and a hair's advantage is no reason to call a symmetric picture flipped.
+    best = np.where(whole.max(0) >= same, np.round(whole, 3).argmax(0), np.round(head, 3).argmax(0))
+    orientation = names[best]
+
+    width, height = catalog.width.to_numpy(float), catalog.height.to_numpy(float)
+    aspect = width / height
+    grey = thumbnails.mean((1, 2), dtype=np.float64)
+    conditions = {
+        "augmented": catalog.augmented_from.to_numpy() != "",
+        "original": rows == reference,
+        "exact": catalog.sha256.to_numpy() == catalog.sha256.to_numpy()[reference],
+        "mirrored": orientation == "mirrored",
+        "flipped": orientation == "flipped",
+        "rotated": orientation == "rotated",
+        "cropped": whole.max(0) < same,
+        "squashed": abs(aspect / aspect[reference] - 1) > ASPECT,
+        "resized": (width != width[reference]) | (height != height[reference]),
+        "brightened": abs(grey / np.maximum(grey[reference], 1e-6) - 1) > BRIGHTNESS,
+    }
+    return np.select(list(conditions.values()), list(conditions), "reencoded"), orientation

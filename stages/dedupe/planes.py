@@ -1,0 +1,57 @@
+"""The plane of every picture: annotated, propagated among copies, or predicted from its gradients."""
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+CELL, BINS = 8, 9
+FOLDS = 5
+
+
+def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame, float | None]:
+    """Planes for all rows of a table with plane (empty where unknown), cluster, group and kept, in thumbnails' order.
+
+    Returns plane, plane_source, plane_confidence (the share of agreeing annotations, or the predicted probability) and
+    the accuracy of the prediction on annotated distinct pictures, cross-validated with no group on both sides; None,
+    and planes left empty, where the annotations are too few to learn from.
+    """
+    annotated = table[table.plane != ""]
+    votes = annotated.groupby(["cluster", "plane"]).size().reset_index(name="votes")
+    votes["share"] = votes.votes / votes.groupby("cluster").votes.transform("sum")
+    votes = votes.sort_values(["cluster", "votes", "plane"], ascending=[True, False, True]).drop_duplicates("cluster").set_index("cluster")
+
+    result = pd.DataFrame({"plane": table.cluster.map(votes.plane).fillna(""), "plane_source": "propagated"})
+    result["plane_confidence"] = table.cluster.map(votes.share)
+    own = table.plane != ""
+    result.loc[own, ["plane", "plane_source", "plane_confidence"]] = table.plane[own].to_frame().assign(source="annotated", confidence=1.0).to_numpy()
+
+    unknown = result.plane == ""
+    result.loc[unknown, "plane_source"] = ""
+    learn = table[~unknown].drop_duplicates("cluster")
+    classes = result.plane[learn.index].groupby(result.plane[learn.index])
+    if classes.ngroups < 2 or learn.group.groupby(result.plane[learn.index]).nunique().min() < FOLDS:
+        return result, None
+
+    model = make_pipeline(StandardScaler(), PCA(100, svd_solver="randomized", random_state=0), LogisticRegression(C=0.1, max_iter=500))
+    features, planes = gradients(thumbnails[learn.index]), result.plane[learn.index].to_numpy(dtype=str)
+    predicted = cross_val_predict(model, features, planes, groups=learn.group, cv=StratifiedGroupKFold(FOLDS))
+    if unknown.any():
+        model.fit(features, planes)
+        probability = model.predict_proba(gradients(thumbnails[unknown]))
+        result.loc[unknown, "plane"] = model.classes_[probability.argmax(1)]
+        result.loc[unknown, "plane_source"] = "predicted"
+        result.loc[unknown, "plane_confidence"] = probability.max(1).astype(float).round(4)
+    return result, float((predicted == planes).mean())
+
+
+def gradients(thumbnails: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients [N, cells * BINS] of uint8 [N, S, S], cells of 8 x 8 (Dalal and Triggs, 2005)."""
+    count, side, _ = thumbnails.shape
+    y, x = np.gradient(thumbnails.astype(np.float32), axis=(1, 2))
+    strength, direction = np.hypot(y, x), (np.arctan2(y, x) % np.pi / np.pi * BINS).astype(int) % BINS
+    cells = (count, side // CELL, CELL, side // CELL, CELL)
+    histograms = np.stack([np.where(direction == b, strength, 0).reshape(cells).sum((2, 4)) for b in range(BINS)], -1).reshape(count, -1)
+    return np.sqrt(histograms / (histograms.sum(1, keepdims=True) + 1e-6))

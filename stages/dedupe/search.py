@@ -1,0 +1,82 @@
+"""Find all pairs of pictures that correlate above a threshold, in any of the four orientations.
+
+The correlation of two thumbnails is 1 - d²/2, d the distance of their centred and normalised pixels. An orthonormal
+projection never lengthens a distance, so searching a few coefficients of the cosine transform for d² <= 2 (1 - threshold)
+misses nothing, and only what it finds is compared in full. Mirroring a picture changes no coefficient but the sign of
+every second one, so the flipped queries cost no further transform.
+"""
+import faiss
+import numpy as np
+import pandas as pd
+from scipy.fft import dctn
+from tqdm import tqdm
+
+ORIENTATIONS = {"": (1, 1), "mirrored": (1, -1), "flipped": (-1, 1), "rotated": (-1, -1)}  # signs along y, x
+
+COEFFICIENTS = 16  # a side of the block of low frequencies that is searched
+BLOCK = 2048  # pictures a step: bounds the memory whatever the number of pictures
+VERIFY = 4096  # pairs compared in full a step
+
+
+def similar_pairs(thumbnails: np.ndarray, threshold: float, exact_up_to: int, name: str) -> pd.DataFrame:
+    """All pairs of uint8 thumbnails [N, S, S] with a Pearson correlation of at least threshold in some orientation.
+
+    Returns first < second (row numbers), orientation (a key of ORIENTATIONS, the best one) and correlation. Up to
+    exact_up_to pictures the search is exhaustive; beyond, an inverted file (faiss IndexIVFFlat) looks at the nearest
+    cells only, so that time does not grow with the square of the pictures.
+    """
+    coefficients = np.concatenate([_coefficients(thumbnails[i : i + BLOCK]) for i in range(0, len(thumbnails), BLOCK)])
+    index = _build_index(coefficients, exact_up_to)
+    parity = (-1) ** np.arange(COEFFICIENTS)
+    radius = 2 * (1 - threshold) + 1e-5  # float32 rounding of d²
+
+    found = []
+    for start in tqdm(range(0, len(thumbnails), BLOCK), unit_scale=BLOCK, unit=" pictures", desc=f"dedupe {name}", disable=None):
+        queries = coefficients[start : start + BLOCK]
+        for orientation, (y, x) in ORIENTATIONS.items():
+            signs = np.outer(parity if y < 0 else np.ones_like(parity), parity if x < 0 else np.ones_like(parity))
+            limits, _, second = index.range_search(queries * signs.reshape(-1)[1:].astype(np.float32), radius)
+            first = np.repeat(np.arange(start, start + len(queries)), np.diff(limits.astype(np.int64)))
+            ahead = first < second
+            correlation = correlate(thumbnails, first[ahead], second[ahead], y, x)
+            same = correlation >= threshold
+            found.append((first[ahead][same], second[ahead][same], np.full(same.sum(), orientation, object), correlation[same]))
+    first, second, orientation, correlation = (np.concatenate(column) for column in zip(*found, strict=True))
+    pairs = pd.DataFrame({"first": first, "second": second, "orientation": orientation, "correlation": correlation})
+    # A symmetric picture matches in several orientations; on a tie the sort keeps the plainest, the one listed first.
+    pairs = pairs.sort_values(["first", "second", "correlation"], ascending=[True, True, False], kind="stable")
+    return pairs.drop_duplicates(["first", "second"]).reset_index(drop=True)
+
+
+def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, y: int, x: int) -> np.ndarray:
+    """Pearson correlations [P] of the thumbnails in rows first, turned by the signs of an orientation, with those in rows second."""
+    correlation = np.empty(len(first), np.float32)
+    for start in range(0, len(first), VERIFY):
+        part = slice(start, start + VERIFY)
+        correlation[part] = np.einsum("nyx,nyx->n", _normalised(thumbnails[first[part]])[:, ::y, ::x], _normalised(thumbnails[second[part]]))
+    return correlation
+
+
+def _normalised(thumbnails: np.ndarray) -> np.ndarray:
+    # float32 [N, S, S] of mean 0 and length 1; a picture of one grey level becomes 0 and resembles nothing.
+    values = thumbnails.astype(np.float32)
+    values -= values.mean((1, 2), keepdims=True)
+    return values / np.maximum(np.sqrt((values**2).sum((1, 2), keepdims=True)), 1e-6)
+
+
+def _coefficients(thumbnails: np.ndarray) -> np.ndarray:
+    block = dctn(_normalised(thumbnails), axes=(1, 2), norm="ortho", workers=-1)[:, :COEFFICIENTS, :COEFFICIENTS]
+    return np.ascontiguousarray(block.reshape(len(block), -1)[:, 1:])  # without the mean, which is 0
+
+
+def _build_index(coefficients: np.ndarray, exact_up_to: int) -> faiss.Index:
+    count, width = coefficients.shape
+    if count <= exact_up_to:
+        index = faiss.IndexFlatL2(width)
+    else:
+        cells = int(4 * np.sqrt(count))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(width), width, cells)
+        index.nprobe = 32
+        index.train(coefficients[:: max(1, count // (64 * cells))])
+    index.add(coefficients)
+    return index

@@ -1,0 +1,58 @@
+"""Download one data set: python -m stages.download SOURCE writes data/raw/SOURCE.zip and data/raw/SOURCE.json.
+
+The files are generated (archive.phantom in data/sources.yaml), or come from the folder that BRAIN_MRI_MIRROR names, or from Kaggle.
+"""
+import argparse
+import json
+import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from stages.download.archive import Member, check_edition, manifest_digest, write_archive
+from stages.download.mirror import mirror_members
+from stages.sources import Archive, load_source
+
+RAW = Path("data/raw")
+SCRATCH = Path(".scratch/download")  # a download that was cut off waits here for the next run
+
+
+def main(name: str) -> None:
+    archive = load_source(name).archive
+    packed, manifest, scratch = RAW / f"{name}.zip", RAW / f"{name}.json", SCRATCH / name
+    packed_part, manifest_part = RAW / f"{name}.zip.part", RAW / f"{name}.json.part"
+    RAW.mkdir(parents=True, exist_ok=True)
+    try:
+        with _members(archive, scratch) as members:
+            contents = write_archive(members, packed_part)
+        check_edition(name, archive, contents)
+        facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
+        facts |= {"members": len(contents.hashes), "bytes": contents.bytes, "sha256": manifest_digest(contents.hashes)}
+        manifest_part.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        packed_part.replace(packed)
+        manifest_part.replace(manifest)
+    except OSError as error:
+        raise SystemExit(f"{name}: {error.filename or RAW}: {error.strerror}; mend that and run again") from None
+    finally:
+        packed_part.unlink(missing_ok=True)
+        manifest_part.unlink(missing_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _members(archive: Archive, scratch: Path) -> AbstractContextManager[list[Member]]:
+    if archive.phantom:
+        from stages.download.phantom import phantom_members
+
+        files = phantom_members(archive.phantom)
+        return nullcontext([Member(path, len(data), lambda data=data: iter([data])) for path, data in files.items()])
+    if mirror := os.environ.get("BRAIN_MRI_MIRROR"):
+        return mirror_members(Path(mirror), archive.slug)
+    from stages.download.kaggle_client import kaggle_members
+
+    return kaggle_members(archive, scratch)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m stages.download", description=__doc__)
+    parser.add_argument("source", help="a data set of data/sources.yaml")
+    main(parser.parse_args().source)

@@ -1,0 +1,63 @@
+"""Files that are on the disk already: the folder that BRAIN_MRI_MIRROR names, or the inputs of a Kaggle notebook."""
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.download.archive import CHUNK, BadArchive, Member, canonical_path, is_junk, open_zip
+
+
+@contextmanager
+def mirror_members(mirror: Path, slug: str) -> Iterator[list[Member]]:
+    """The members of the set in the mirror, from a folder or a zip; exits with the places where it looked."""
+    place = _locate(mirror, slug)
+    if place.is_dir():
+        yield list(_folder_members(place, place.resolve()))
+    else:
+        with open_zip(place) as members:
+            yield members
+
+
+def _locate(mirror: Path, slug: str) -> Path:
+    name = slug.split("/")[-1]
+    places = [slug, f"{slug}.zip", f"{name}.zip", f"datasets/{slug}", name]  # the last two as in a Kaggle notebook
+    for place in (mirror / place for place in places):
+        if place.is_dir():
+            files = [file for file in place.iterdir() if not is_junk(file.name)]
+            lone_zip = len(files) == 1 and files[0].suffix.lower() == ".zip" and files[0].is_file()
+            return files[0] if lone_zip else place
+        if place.is_file():
+            return place
+    raise SystemExit(
+        f"BRAIN_MRI_MIRROR={mirror} does not hold {slug}: looked for {', '.join(places)} in it; "
+        "put the set there, or unset BRAIN_MRI_MIRROR to download it from Kaggle"
+    )
+
+
+def _folder_members(folder: Path, root: Path, prefix: str = "", trail: tuple[Path, ...] = ()) -> Iterator[Member]:
+    """Files under folder; links are followed as long as they stay in root and do not run in circles (trail: the way here)."""
+    real = folder.resolve()
+    if not real.is_relative_to(root) or real in trail:
+        raise BadArchive(f"{folder}: refused, a link that leaves the data set or runs in a circle; put a copy in its place")
+    for entry in os.scandir(folder):
+        file = Path(entry.path)
+        if entry.is_dir():
+            yield from _folder_members(file, root, f"{prefix}{entry.name}/", (*trail, real))
+            continue
+        try:
+            path = canonical_path(prefix + entry.name)
+        except ValueError as problem:
+            raise BadArchive(f"{file}: refused, {problem}; rename it") from None
+        if is_junk(path):
+            continue
+        if entry.is_symlink() and not file.resolve().is_relative_to(root):
+            raise BadArchive(f"{file}: refused, a link that leaves the data set; put a copy in its place")
+        if not entry.is_file():
+            raise BadArchive(f"{file}: refused, not a regular file, or a broken link; take it out or put a copy in its place")
+        yield Member(path, entry.stat().st_size, lambda file=file: _chunks(file))
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        while chunk := stream.read(CHUNK):
+            yield chunk

@@ -1,0 +1,34 @@
+"""Pixels and a model in, probabilities out."""
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+BATCH = 64
+
+
+def pick_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@torch.inference_mode()
+def probabilities(
+    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, mean: list[float], std: list[float], flips: bool
+) -> Iterator[np.ndarray]:
+    """Softmax of a model's outputs, batch by batch: float32 [<= BATCH, K], the rows in the order given.
+
+    pixels: uint8 [M, S, S], grey; rows: int [N], those to predict; mean and std: of the three channels, after scaling to
+    0..1; flips: average over the picture and its mirror image. bfloat16 on a GPU; float32, the same bytes every time, on the CPU.
+    """
+    device = pick_device()
+    model = model.to(device, memory_format=torch.channels_last).eval()
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    for start in range(0, len(rows), BATCH):
+        grey = torch.from_numpy(pixels[rows[start : start + BATCH]]).to(device).unsqueeze(1)
+        images = ((grey / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+        views = [images, images.flip(-1)] if flips else [images]
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            outputs = [model(view) for view in views]
+        yield torch.stack([output.float().softmax(1) for output in outputs]).mean(0).cpu().numpy()

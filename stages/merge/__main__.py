@@ -1,0 +1,76 @@
+"""Merge the archives into one catalog: every picture decoded once, labelled, annotated, and reduced to two thumbnails."""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages.catalog import CATALOG, write_metrics, write_table
+from stages.merge.annotations import annotate
+from stages.merge.folders import read_folders
+from stages.merge.scan import scan
+from stages.params import load_params
+from stages.sources import load_source
+
+COLUMNS = [
+    "image_id", "source", "member", "sha256", "label", "published_split",
+    "width", "height", "mode", "format", "augmented_from", "patient", "plane",
+]  # fmt: skip
+
+
+def main() -> None:
+    params = load_params()
+    archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
+    _remove_others(archives)
+
+    table, thumbnails, heads = scan(archives, params.merge.max_megapixels)
+    table = pd.concat([read_folders(rows, load_source(name).folders) for name, rows in table.groupby("source", sort=False)])
+    table["image_id"] = table.source + "/" + table.member
+    table = annotate(table, archives).sort_values("image_id")
+
+    good = table[table.reason == ""]
+    rejected = table.loc[table.reason != "", ["image_id", "reason"]]
+    write_table(good[COLUMNS], CATALOG)
+    np.save(CATALOG.with_name("thumbnails.npy"), thumbnails[good.index])
+    np.save(CATALOG.with_name("heads.npy"), heads[good.index])
+    write_table(rejected, CATALOG.with_name("rejected.csv"))
+    write_metrics(_summary(table, params.data.sources), "metrics/merge.json")
+
+    print(f"{len(good)} pictures from {len(archives)} sources, {len(rejected)} rejected")
+    if len(rejected) > params.merge.max_rejected:
+        first = "".join(f"\n  {row.image_id}: {row.reason}" for row in rejected.head(5).itertuples())
+        raise SystemExit(
+            f"{len(rejected)} pictures rejected, merge.max_rejected allows {params.merge.max_rejected}. The first ones:{first}\n"
+            "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
+        )
+
+
+def _remove_others(archives: dict[str, Path]) -> None:
+    # The stage depends on the folder data/raw, so an archive that an earlier choice of data.sources left there
+    # would become part of this run's recorded inputs. DVC's cache still has it.
+    keep = {path.stem for path in archives.values()}
+    for path in Path("data/raw").iterdir():
+        if path.suffix in (".zip", ".json") and path.stem not in keep:
+            path.unlink()
+
+
+def _summary(table: pd.DataFrame, sources: list[str]) -> dict:
+    good = table[table.reason == ""]
+    return {
+        "pictures": len(good),
+        "rejected": len(table) - len(good),
+        "reasons": table.loc[table.reason != "", "reason"].value_counts().sort_index().to_dict(),
+        "labels": good.label.value_counts().sort_index().to_dict(),
+        "sources": {
+            name: {
+                "pictures": int((good.source == name).sum()),
+                "augmented": int(((good.source == name) & (good.augmented_from != "")).sum()),
+                "published_test": int(((good.source == name) & (good.published_split == "test")).sum()),
+            }
+            for name in sources
+        },
+        "annotated": {"patient": int((good.patient != "").sum()), "plane": int((good.plane != "").sum())},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What folder and file names say: label, published split, and which file is an augmented copy of which."""
+import re
+
+import pandas as pd
+
+from stages.sources import Folders
+
+
+def read_folders(table: pd.DataFrame, folders: Folders) -> pd.DataFrame:
+    """Add label, published_split and augmented_from to the rows of one source.
+
+    The label is that of the nearest folder, upwards from the file, whose name is one of the registry's aliases; a
+    picture without one gets the reason "no label".
+    """
+    labels = {alias: label for label, aliases in folders.labels.items() for alias in aliases}
+    splits = {alias: split for split, aliases in folders.published.items() for alias in aliases}
+    table = table.copy()
+    table["label"] = [_nearest(member, labels) for member in table.member]
+    table["published_split"] = [_nearest(member, splits) for member in table.member]
+    table["augmented_from"] = [_original(source, member, folders.augmented) for source, member in zip(table.source, table.member, strict=True)]
+    table.loc[(table.reason == "") & (table.label == ""), "reason"] = "no label"
+    return table
+
+
+def _nearest(member: str, meaning: dict[str, str]) -> str:
+    names = member.lower().split("/")[:-1]
+    return next((meaning[name] for name in reversed(names) if name in meaning), "")
+
+
+def _original(source: str, member: str, pattern: str | None) -> str:
+    match = re.match(pattern, member) if pattern else None
+    return f"{source}/{match[1]}{match[2]}" if match else ""

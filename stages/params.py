@@ -1,0 +1,160 @@
+"""Every knob of the pipeline, declared once with its unit and meaning, and read from params.yaml.
+
+`python -m stages.params` checks params.yaml and prints this table.
+"""
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+def _number(value):
+    # YAML 1.1 reads 1e-06, which is what `dvc exp run -S` writes, as a string.
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Data(Section):
+    sources: list[str] = Field(min_length=1, description="data sets of data/sources.yaml to use")
+
+
+class Merge(Section):
+    max_rejected: int = Field(ge=0, description="unreadable or unlabelled pictures that are tolerated (count)")
+    max_megapixels: Positive = Field(description="a picture that declares more is refused (decompression bomb)")
+
+
+class Dedupe(Section):
+    same: Fraction = Field(description="thumbnail correlation from which two pictures are the same picture")
+    neighbour: Fraction = Field(description="thumbnail correlation from which two pictures stay on one side of a split")
+    on_conflict: Literal["drop", "majority", "error"] = Field(
+        description="a picture that occurs under several labels: drop it, take the majority label (drop on a tie), or stop"
+    )
+    exact_search_up_to: Count = Field(description="pictures up to which the search is exhaustive; an inverted index beyond")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.neighbour > self.same:
+            raise ValueError("neighbour must not be above same: the same picture is its own neighbour")
+        return self
+
+
+class Split(Section):
+    protocol: Literal["kfold", "holdout", "published", "source"] = Field(description="where the test pictures come from")
+    group_by: Literal["patient", "cluster", "none"] = Field(description="what must not stand on both sides")
+    distinct: bool = Field(description="one copy of each picture; false keeps every copy, as published protocols did")
+    augmented: bool = Field(description="admit the augmented copies that a set ships, to training only if grouped")
+    folds: Annotated[int, Field(ge=2)] = Field(description="folds of kfold")
+    test_fraction: Fraction = Field(description="share of pictures that holdout tests on")
+    validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
+    train_sources: list[str] = Field(description="sources that protocol source trains on")
+    test_sources: list[str] = Field(description="sources that protocol source tests on")
+    seed: int
+
+
+class Balance(Section):
+    method: Literal["none", "planes", "weights"] = Field(
+        description="planes: add shifted and rotated copies until the planes of a class match the others'; weights: sample them more often"
+    )
+    shift: Count = Field(description="shift of a copy along x (+) and y (-), pixels of the stored picture")
+    rotations: list[Number] = Field(description="rotations of a copy, degrees")
+
+
+class Preprocess(Section):
+    geometry: Literal["squash", "pad", "head"] = Field(description="how a picture becomes a square")
+
+
+class Model(Section):
+    backbone: str = Field(description="a timm model, or torchvision.<name>")
+    weights: str = Field(description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file")
+    image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
+    freeze: str = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
+    dropout: Fraction = Field(description="dropout before the head")
+
+
+class Augment(Section):
+    mirror: bool = Field(description="mirror left to right, every second time")
+    rotate: Annotated[Number, Field(ge=0)] = Field(description="largest rotation, degrees")
+    translate: Fraction = Field(description="largest shift, share of the side")
+    scale: Fraction = Field(description="largest enlargement or reduction, share")
+    contrast: Fraction = Field(description="largest change of contrast and brightness, share")
+
+
+class Train(Section):
+    epochs: Count
+    batch_size: Count
+    image_sizes: dict[str, int] = Field(description="smaller input for the first epochs: {until epoch: side in pixels}")
+    optimizer: Literal["adamw", "adam", "sgd"]
+    lr: Positive = Field(description="peak learning rate")
+    momentum: Fraction = Field(description="of sgd")
+    weight_decay: Annotated[Number, Field(ge=0)]
+    schedule: Literal["onecycle", "cosine", "step", "constant"] = Field(description="course of the learning rate")
+    step_epochs: Count = Field(description="schedule step: epochs between two drops")
+    step_factor: Positive = Field(description="schedule step: factor of a drop")
+    label_smoothing: Fraction
+    class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
+    patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(description="auto: bfloat16 where the hardware multiplies it natively")
+    augment: Augment
+    seed: int
+
+
+class Evaluate(Section):
+    flips: bool = Field(description="average the probabilities of a picture and its mirror image")
+    bins: Count = Field(description="bins of the reliability diagram and of ECE")
+
+
+class Aggregate(Section):
+    resamples: Count = Field(description="bootstrap resamples of groups")
+    seed: int
+
+
+class Params(Section):
+    data: Data
+    merge: Merge
+    dedupe: Dedupe
+    split: Split
+    balance: Balance
+    preprocess: Preprocess
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    aggregate: Aggregate
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml; exit with one line a mistake, each naming its key."""
+    try:
+        return Params.model_validate(yaml.safe_load(Path(path).read_text()))
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
+        sys.exit("\n".join(lines))
+
+
+def _describe(section: type[Section], prefix: str = ""):
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _describe(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description or ""
+
+
+if __name__ == "__main__":
+    load_params()
+    for key, description in _describe(Params):
+        print(f"{key:28} {description}")

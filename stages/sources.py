@@ -1,0 +1,64 @@
+"""The registry of data sets, data/sources.yaml."""
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from stages.params import Section
+
+
+class Edition(Section):
+    """One known content of a data set; the digest is that of download.archive.manifest_digest."""
+
+    members: int = Field(description="files in the archive")
+    bytes: int | None = Field(default=None, description="their total size")
+    digest: str | None = Field(default=None, description="sha256 of the member list")
+    note: str = ""
+
+
+class Phantom(Section):
+    """Size of the synthetic set that stands in for a download."""
+
+    patients_per_class: int = Field(ge=5)
+    seed: int
+
+
+class Archive(Section):
+    """Where the files come from; what the download stage depends on."""
+
+    slug: str = Field(description="<owner>/<name> on Kaggle; also the folder to look for in a mirror")
+    version: int
+    title: str
+    licence: str
+    attribution: str
+    editions: list[Edition] = Field(default=[], description="contents that are accepted; empty accepts any")
+    phantom: Phantom | None = Field(default=None, description="generated, not downloaded")
+
+
+class Folders(Section):
+    """What the folders and file names in the archive mean; what the merge stage depends on."""
+
+    labels: dict[str, list[str]] = Field(description="class -> folder names that mean it, lower case")
+    published: dict[str, list[str]] = Field(default={}, description="train/test -> folder names of the author's own split, lower case")
+    augmented: str | None = Field(default=None, description="regular expression of augmented copies; group 1 + group 2 is the original's member path")
+
+
+class Source(Section):
+    archive: Archive
+    folders: Folders
+
+
+def load_sources(path: str | Path = "data/sources.yaml") -> dict[str, Source]:
+    """Read and check the registry, name -> Source."""
+    try:
+        return {name: Source.model_validate(entry) for name, entry in yaml.safe_load(Path(path).read_text()).items()}
+    except ValidationError as error:
+        raise SystemExit(f"{path}: {error}") from None
+
+
+def load_source(name: str) -> Source:
+    """One source by name; exits with the known names when it is not registered."""
+    sources = load_sources()
+    if name not in sources:
+        raise SystemExit(f"data.sources: {name!r} is not in data/sources.yaml; it knows {', '.join(sources)}")
+    return sources[name]

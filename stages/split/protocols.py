@@ -1,0 +1,110 @@
+"""The four protocols: kfold, holdout, the published folders, and other sources to test on."""
+import numpy as np
+import pandas as pd
+
+from stages.params import Split
+
+
+def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Folds of a table with image_id, source, label, published_split, augmented_from, cluster, kept and unit.
+
+    Returns the rows (image_id, fold, role) sorted by fold and image_id, and how many pictures were left out and why.
+    """
+    originals = table[table.augmented_from == ""]
+    rng = np.random.default_rng(params.seed)
+    match params.protocol:
+        case "kfold":
+            pool = _distinct(originals, params)
+            sides = [(pool[~test], pool[test]) for test in _shares(pool, [1 / params.folds] * params.folds, rng)]
+        case "holdout":
+            pool = _distinct(originals, params)
+            test = _share(pool, params.test_fraction, rng)
+            sides = [(pool[~test], pool[test])]
+        case "published":
+            sides = [_by_side(originals, originals.published_split == "train", originals.published_split == "test", params)]
+        case "source":
+            _check_sources(table, params)
+            train, test = originals.source.isin(params.train_sources), originals.source.isin(params.test_sources)
+            sides = [_by_side(originals, train, test, params)]
+
+    folds = []
+    for number, (train, test) in enumerate(sides):
+        if train.empty or test.empty:
+            raise SystemExit(f"split.protocol={params.protocol}: fold {number} has {len(train)} training and {len(test)} test pictures; check split in params.yaml")
+        held = _share(train, params.validation_fraction, rng)
+        roles = [(train[~held], "train"), (train[held], "validation"), (test, "test")]
+        if params.augmented:
+            roles.append((_augmented_copies(table, train[~held], train[held], test, params), "train"))
+        folds += [rows[["image_id"]].assign(fold=number, role=role) for rows, role in roles]
+    folds = pd.concat(folds).sort_values(["fold", "image_id"], ignore_index=True)
+
+    used = folds.image_id
+    unused = table[~table.image_id.isin(used)]
+    excluded = {
+        "augmented": int((unused.augmented_from != "").sum()),
+        "copies": int(((unused.augmented_from == "") & unused.cluster.isin(table.cluster[table.image_id.isin(used)])).sum()),
+    }
+    return folds, excluded | {"other": len(unused) - sum(excluded.values())}
+
+
+def _distinct(pool: pd.DataFrame, params: Split) -> pd.DataFrame:
+    return pool[pool.kept] if params.distinct else pool
+
+
+def _by_side(pool: pd.DataFrame, train: pd.Series, test: pd.Series, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    # The picture that dedupe keeps may lie on the other side, so each side keeps its own copy of a cluster;
+    # and a unit that stands on both sides stays in the test, as published, and leaves the training.
+    train, test = pool[train], pool[test]
+    if params.distinct:
+        conflict_free = set(pool.cluster[pool.kept])
+        train, test = (
+            side[side.cluster.isin(conflict_free)].sort_values(["kept", "image_id"], ascending=[False, True]).drop_duplicates("cluster").sort_index()
+            for side in (train, test)
+        )
+    if params.protocol == "source":
+        return train, test[~test.unit.isin(train.unit)]
+    return train[~train.unit.isin(test.unit)], test
+
+
+def _augmented_copies(table: pd.DataFrame, train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, params: Split) -> pd.DataFrame:
+    copies = table[(table.augmented_from != "") & table.cluster.isin(train.cluster)]
+    if params.group_by == "none":
+        return copies
+    return copies[~copies.unit.isin(test.unit) & ~copies.unit.isin(validation.unit)]
+
+
+def _share(pool: pd.DataFrame, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Boolean [N]: about a fraction of the pictures, whole units, classes in proportion."""
+    return _shares(pool, [fraction, 1 - fraction], rng)[0]
+
+
+def _shares(pool: pd.DataFrame, fractions: list[float], rng: np.random.Generator) -> list[np.ndarray]:
+    """Disjoint boolean arrays [N] that cover the pool, of about the given fractions.
+
+    Whole units go, the largest first and equals in random order, to where the class counts then lie closest to their
+    targets: the greedy rule of scikit-learn's StratifiedGroupKFold, for any fractions.
+    """
+    counts = pd.crosstab(pool.unit, pool.label)
+    counts = counts.iloc[rng.permutation(len(counts))]
+    counts = counts.iloc[np.argsort(-counts.sum(axis=1).to_numpy(), kind="stable")]
+    totals = counts.sum().to_numpy(float)
+    targets = np.outer(fractions, totals)
+    filled = np.zeros_like(targets)
+    place = {}
+    for unit, count in zip(counts.index, counts.to_numpy(float), strict=True):
+        # Squared miss of every class's target, relative to the class, if this unit went there.
+        gain = (((filled + count - targets) ** 2 - (filled - targets) ** 2) / np.maximum(targets * totals, 1e-9)).sum(1)
+        gain[np.array(fractions) == 0] = np.inf
+        choice = int(gain.argmin())
+        filled[choice] += count
+        place[unit] = choice
+    places = pool.unit.map(place).to_numpy()
+    return [places == number for number in range(len(fractions))]
+
+
+def _check_sources(table: pd.DataFrame, params: Split) -> None:
+    known = sorted(table.source.unique())
+    for key in ("train_sources", "test_sources"):
+        chosen = getattr(params, key)
+        if not chosen or set(chosen) - set(known):
+            raise SystemExit(f"split.{key} is {chosen}: protocol source needs names out of data.sources, here {', '.join(known)}")
