@@ -5,7 +5,6 @@ import re
 import timm
 from torch import Tensor, nn
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # the side classifiers of GoogLeNet and Inception, which only training from scratch uses
 
 
@@ -52,9 +51,13 @@ def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: 
 
 def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the three channels, for pixels in [0, 1], that the pretrained weights were made with."""
-    if torchvision_name(backbone):
-        return IMAGENET_MEAN, IMAGENET_STD
-    config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
+    name = torchvision_name(backbone)
+    if name:
+        from torchvision import models
+
+        config = models.get_model_weights(name).DEFAULT.transforms()
+    else:
+        config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     return tuple(config.mean), tuple(config.std)
 
 
@@ -105,7 +108,7 @@ def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> 
 
     An empty state (model.weights: none) leaves the model as it is. Returns {"loaded": number of tensors, "replaced": the
     classifier's keys, which were not loaded}. Raises SystemExit, naming the source, when a key is missing, unexpected or
-    of another shape anywhere but in the classifier.
+    of another shape anywhere but in the classifier; the batch counters, which old files lack, may be missing.
     """
     replaced = sorted(head_parameters(model))
     if not state:
@@ -117,7 +120,7 @@ def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> 
     heads = _head_names(model)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items() if not _belongs(name, heads)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, (*heads, *AUXILIARY))}
-    faults = [f"{name} is missing" for name in expected if name not in given]
+    faults = [f"{name} is missing" for name in expected if name not in given and not name.endswith("num_batches_tracked")]
     faults += [f"{name} is unexpected" for name in given if name not in expected]
     faults += [
         f"{name} is {list(tensor.shape)}, not {list(expected[name])}"

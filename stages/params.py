@@ -98,7 +98,8 @@ class Augment(Section):
 class Train(Section):
     epochs: Count
     batch_size: Count
-    image_sizes: dict[str, int] = Field(description="smaller input for the first epochs: {until epoch: side in pixels}")
+    small_epochs: int = Field(ge=0, description="first epochs that train on a smaller input, which costs less")
+    small_size: Annotated[int, Field(ge=16)] = Field(description="side of that smaller input, pixels")
     optimizer: Literal["adamw", "adam", "sgd"]
     lr: Positive = Field(description="peak learning rate")
     momentum: Fraction = Field(description="of sgd")
@@ -109,7 +110,7 @@ class Train(Section):
     label_smoothing: Fraction
     class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
     patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(description="auto: bfloat16 where the hardware multiplies it natively")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively")
     augment: Augment
     seed: int
 

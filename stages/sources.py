@@ -26,7 +26,7 @@ class Phantom(Section):
 class Archive(Section):
     """Where the files come from; what the download stage depends on."""
 
-    slug: str = Field(description="<owner>/<name> on Kaggle; also the folder to look for in a mirror")
+    slug: str = Field(pattern=r"^[^/]+/[^/]+$", description="<owner>/<name> on Kaggle; also the folder to look for in a mirror")
     version: int
     title: str
     licence: str

@@ -43,10 +43,11 @@ def to_text(summary: dict, classes: list[str]) -> str:
     """The summary as a table: mean and 95 % interval, a line a figure, then a line a class."""
     overall = pd.DataFrame({name: {"": _cell(summary[name])} for name in METRICS}).T
     by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
-    counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {summary['folds']} fold(s); mean [95 % interval]"
+    folds = "1 fold" if summary["folds"] == 1 else f"{summary['folds']} folds"
+    counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {folds}; mean [95 % interval]"
     lines = [counts, overall.to_string(header=False), "", by_class.to_string(), "", f"All of it: {SUMMARY}; curves: dvc plots show"]
     if summary["demonstration"]:
-        lines += ["A demonstration on synthetic pictures: not a result."]
+        lines += ["demonstration on synthetic pictures: not a result"]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from stages.scores import defined_mean, or_null, score
 
 INTERVAL = (0.025, 0.975)
+BLOCK = 100  # resamples at once: bounds the memory, and fits the caches
 
 
 def draw_groups(groups: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +32,9 @@ def summarise(
     for fold in np.unique(folds):
         mine = folds == fold
         plain.append(score(labels[mine], probabilities[mine], classes, bins))
-        drawn.append(score(labels[mine], probabilities[mine], classes, bins, draws[:, codes[mine]]))
+        blocks = np.array_split(draws, -(-len(draws) // BLOCK))
+        blocks = [score(labels[mine], probabilities[mine], classes, bins, block[:, codes[mine]]) for block in blocks]
+        drawn.append({name: np.concatenate([block[name] for block in blocks]) for name in plain[0]})
     figures = {}
     for name in plain[0]:
         values, means = np.array([fold[name] for fold in plain]), defined_mean(np.stack([fold[name] for fold in drawn], -1))

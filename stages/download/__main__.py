@@ -32,7 +32,7 @@ def main(name: str) -> None:
         packed_part.replace(packed)
         manifest_part.replace(manifest)
     except OSError as error:
-        raise SystemExit(f"{name}: {error.filename or RAW}: {error.strerror}; mend that and run again") from None
+        raise SystemExit(f"{name}: {error.filename or RAW}: {error.strerror or error}; mend that and run again") from None
     finally:
         packed_part.unlink(missing_ok=True)
         manifest_part.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def open_zip(path: Path) -> Iterator[list[Member]]:
         raise BadArchive(f"{path}: not a zip, or damaged ({error}); fetch it again") from None
     with archive:
         infos = archive.infolist()
-        size, limit = sum(info.file_size for info in infos), min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, CHUNK // MAX_RATIO))
+        size, limit = sum(info.file_size for info in infos), min(MAX_BYTES, max(CHUNK, MAX_RATIO * path.stat().st_size))
         if size > limit:
             raise BadArchive(f"{path}: refused, unpacks to {size} bytes where at most {limit} are plausible; fetch it from its publisher")
         yield [member for info in infos if (member := _zip_member(path, archive, info))]
@@ -90,6 +91,8 @@ def _zip_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
         member = canonical_path(name)
         if name.endswith(("/", "\\")) or is_junk(member):
             return None
+        if not member:
+            raise ValueError("is not a file name")
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise ValueError("is a link or another special file")
         if info.flag_bits & 0x1:
@@ -127,7 +130,7 @@ def write_archive(members: Iterable[Member], target: Path) -> Contents:
     members = sorted(members, key=lambda member: member.path)
     if not members:
         raise BadArchive(f"{target.stem}: the archive holds no files; check archive.slug and archive.version in data/sources.yaml")
-    for one, other in zip(members, members[1:], strict=False):
+    for one, other in pairwise(members):
         if one.path == other.path:
             raise BadArchive(f"{target.stem}: refused, {one.path!r:.200} occurs twice; fetch the archive from its publisher")
     total = sum(member.size for member in members)

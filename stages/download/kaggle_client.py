@@ -21,6 +21,7 @@ from stages.download.archive import BadArchive, Member, open_zip, require_space
 from stages.sources import Archive
 
 CREDENTIALS = "create a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN to it (or `kaggle auth login`)"
+SILENCE = 60  # seconds without a byte after which a connection counts as lost
 ADVICE = {
     401: f"the credentials are refused: {CREDENTIALS}",
     403: "access is forbidden: accept the terms of the data set on its page, and verify the account",
@@ -37,7 +38,7 @@ class PatientAdapter(HTTPAdapter):
         )
 
     def send(self, request, **options):
-        return super().send(request, **(options | {"timeout": 60}))
+        return super().send(request, **(options | {"timeout": SILENCE}))
 
 
 @contextmanager
@@ -77,8 +78,8 @@ def _download(archive: Archive, path: Path) -> None:
         raise SystemExit(f"{what}: Kaggle answers {status}; {ADVICE.get(status, 'try again later')} ({page})") from None
     except OSError as error:  # requests' own are among them
         raise SystemExit(
-            f"{what}: the download broke off ({error.strerror or type(error).__name__}); check the network and the disk and run again to go on "
-            "from there, or set BRAIN_MRI_MIRROR to a folder that has the files"
+            f"{what}: the download broke off ({error.strerror or type(error).__name__}); check the network and the disk and run again "
+            "to go on from there, or set BRAIN_MRI_MIRROR to a folder that has the files"
         ) from None
     except ValueError as error:  # the size is not the announced one: an error page in its stead, which must not be resumed
         raise BadArchive(f"{what}: Kaggle sent something else than announced ({error}); run again") from None

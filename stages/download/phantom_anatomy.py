@@ -16,7 +16,7 @@ SELLA = (0, 5, -35)  # where the pituitary gland sits
 # and how bright each is in a contrast, followed by fat and muscle.
 TEMPLATE_GREYS = (0, 0.3, 0.66, 0.84, 1)
 CONTRASTS = {
-    "T1": ((0.10, 0.14, 0.34, 0.46, 0.52), 0.80, 0.30),
+    "T1": ((0.10, 0.14, 0.34, 0.46, 0.52), 0.66, 0.28),
     "T2": ((0.55, 0.90, 0.52, 0.33, 0.25), 0.50, 0.18),
     "FLAIR": ((0.12, 0.16, 0.50, 0.38, 0.34), 0.42, 0.28),
 }
@@ -119,9 +119,7 @@ def mix(below: np.ndarray, above, share: np.ndarray) -> np.ndarray:
     return below + (above - below) * share
 
 
-def random_waves(
-    rng: np.random.Generator, wavelengths: tuple[float, float], amplitude: float, count: int = 4, channels: int = 1
-) -> Waves:
+def random_waves(rng: np.random.Generator, wavelengths: tuple[float, float], amplitude: float, count: int = 4, channels: int = 1) -> Waves:
     """A field of `count` waves, of a standard deviation of about `amplitude` in every channel; wavelengths in mm."""
     directions = rng.normal(size=(count, 3))
     lengths = np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(*wavelengths, (count, 1))
@@ -131,26 +129,26 @@ def random_waves(
 
 def random_patient(rng: np.random.Generator, contrast: str) -> Patient:
     """A head with its own shape, tissues and scanner."""
-    shear = np.eye(3) + np.triu(rng.normal(0, 0.05, (3, 3)), 1)
+    shear = np.eye(3) + np.triu(rng.normal(0, 0.04, (3, 3)), 1)
     greys, fat, muscle = CONTRASTS[contrast]
     return Patient(
-        matrix=rotation(rng.normal(0, 4, 3)) @ shear @ np.diag(1 / rng.normal(1, 0.06, 3)),
-        bend=random_waves(rng, (90, 220), 3.5, count=6, channels=3),
+        matrix=_rotation(rng.normal(0, 3, 3)) @ shear @ np.diag(1 / rng.normal(1, 0.05, 3)),
+        bend=random_waves(rng, (90, 220), 3, count=6, channels=3),
         ventricles=rng.uniform(-0.35, 0.45),
         contrast=contrast,
-        greys=np.array(greys) * rng.normal(1, 0.06, 5) * rng.uniform(0.8, 1.25),
-        fat=fat * rng.uniform(0.65, 1.25),
-        muscle=muscle * rng.uniform(0.7, 1.4),
+        greys=np.array(greys) * rng.normal(1, 0.06, 5) * rng.uniform(0.88, 1.12),
+        fat=fat * rng.uniform(0.7, 1.2),
+        muscle=muscle * rng.uniform(0.8, 1.25),
         skull=rng.uniform(3.5, 6.5),
         scalp=rng.uniform(4, 8),
         texture=rng.uniform(0, 64, 3),
-        bias=random_waves(rng, (250, 500), 0.16),
+        bias=random_waves(rng, (250, 500), 0.12),
         gamma=rng.uniform(0.85, 1.2),
-        noise=rng.uniform(0.008, 0.022),
+        noise=rng.uniform(0.005, 0.014),
     )
 
 
-def rotation(degrees: np.ndarray) -> np.ndarray:
+def _rotation(degrees: np.ndarray) -> np.ndarray:
     """[3, 3]: a turn about x, then y, then z."""
     (sx, sy, sz), (cx, cy, cz) = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
@@ -254,11 +252,11 @@ def _enhancement(value: np.ndarray, patient: Patient, points: np.ndarray, skull:
     value = mix(value, bright * 0.8, inside(np.abs(x) - 0.6, 0.7) * inside(np.abs(skull + 7) - 6) * (z > 5))
     value = mix(value, patient.greys[2], inside(ellipsoid(points, SELLA, (20, 11, 7)), 2))
     carotids = ellipsoid(np.stack([np.abs(x), *points[1:]]), (13, *SELLA[1:]), (3, 9, 3))
-    return mix(mix(value, bright * 0.9, inside(carotids)), bright * 0.85, inside(ellipsoid(points, SELLA, (6, 4, 3.2))))
+    return mix(mix(value, bright * 0.7, inside(carotids)), bright * 0.7, inside(ellipsoid(points, SELLA, (6, 4, 3.2))))
 
 
-def scan(patient: Patient, value: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Signal at scanner positions: brightness under the coil's bias field, after gamma."""
+def received(patient: Patient, value: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The signal from scanner positions: brightness under the coil's bias field, after gamma."""
     return np.clip(value * np.exp(patient.bias(points)[0]), 0, None) ** patient.gamma
 
 

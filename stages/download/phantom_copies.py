@@ -28,8 +28,8 @@ def _squashed(image: Image.Image) -> Image.Image:
 
 
 def _cropped(image: Image.Image) -> Image.Image:
-    """Without its black border; even the noisiest one stays below a grey of 32."""
-    return image.crop(image.convert("L").point(lambda grey: 255 * (grey > 32)).getbbox())
+    """Without its black border; even the noisiest one stays below a grey of 24."""
+    return image.crop(image.convert("L").point(lambda grey: 255 * (grey > 24)).getbbox())
 
 
 def _edited(edit: Callable[[Image.Image], Image.Image], quality: int = 90) -> Callable[[bytes], bytes]:

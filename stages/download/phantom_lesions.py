@@ -23,15 +23,15 @@ class Lesion:
 def random_lesion(rng: np.random.Generator, template: Template, label: str) -> Lesion:
     """A lesion of the class `label`, somewhere it could be."""
     if label == "glioma":
-        centre, radius = template.white[:, rng.integers(template.white.shape[1])], rng.uniform(10, 19)
-        surface = random_waves(rng, (14, 40), 0.2)
-        return Lesion(label, centre, radius, surface, rng.uniform(0.7, 1.8), rng.uniform(0.3, 1.0), rng.uniform(0.4, 0.8))
+        centre, radius = template.white[:, rng.integers(template.white.shape[1])], rng.uniform(13, 23)
+        surface = random_waves(rng, (18, 50), 0.2, count=6)
+        return Lesion(label, centre, radius, surface, rng.uniform(1.3, 2.0), rng.uniform(0.5, 1.2), rng.uniform(0.4, 0.8))
     if label == "meningioma":
-        radius = rng.uniform(8, 17)
-        return Lesion(label, _on_dura(rng, template, radius), radius, random_waves(rng, (25, 60), 0.08), rng.uniform(1.15, 1.8))
-    radius = rng.uniform(6.5, 11)
+        radius = rng.uniform(11, 21)
+        return Lesion(label, _on_dura(rng, template, radius), radius, random_waves(rng, (25, 60), 0.08), rng.uniform(1.5, 2.1))
+    radius = rng.uniform(8, 14)
     centre = np.array(SELLA) + rng.normal(0, 1, 3) + [0, 0, 0.5 * (radius - 6)]
-    return Lesion(label, centre, radius, random_waves(rng, (15, 40), 0.1), rng.uniform(1.15, 1.8))
+    return Lesion(label, centre, radius, random_waves(rng, (15, 40), 0.1), rng.uniform(1.5, 2.1))
 
 
 def _on_dura(rng: np.random.Generator, template: Template, radius: float) -> np.ndarray:
@@ -55,10 +55,10 @@ def _glioma(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndar
     fluid, _, white = patient.greys[1:4]
     brain = inside(skull + 3)
     ragged = lesion.surface(points)[0]
-    patchy = lesion.surface(points * 1.6)[0]
+    patchy = lesion.surface(points * 1.4)[0]
     distance = ellipsoid(points, lesion.centre, [lesion.radius] * 3) + lesion.radius * ragged
     halo = inside(distance - lesion.radius * lesion.oedema, 6) * np.clip((value - fluid) / (white - fluid), 0, 1) * brain
-    value = mix(value, fluid, 0.4 * halo)
+    value = mix(value, fluid, 0.55 * halo)
     value = mix(value, white * lesion.brightness * (1 + patchy), inside(distance, 2.5) * brain)
     return mix(value, fluid * 1.4, inside(distance + lesion.radius * (1 - lesion.necrosis + patchy), 2.5) * brain)
 

@@ -1,0 +1,46 @@
+"""Checkpoints outside the DVC outputs, so that a run that was killed goes on where it was."""
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from stages.params import Params
+
+SCRATCH = Path(".scratch/train")
+CODE = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "model.py"]
+
+
+class Checkpoints:
+    """The checkpoints of one training, told from others by a hash of its inputs, params, code and platform."""
+
+    def __init__(self, params: Params, inputs: list[Path], platform: str):
+        key = hashlib.sha256(f"{params.model} {params.train} {platform}".encode())
+        for path in [*inputs, *CODE]:
+            with path.open("rb") as file:
+                key.update(hashlib.file_digest(file, "sha256").digest())
+        self.folder = SCRATCH / key.hexdigest()[:16]
+
+    def save(self, fold: int, model, optimizer, result) -> None:
+        """Replace the fold's checkpoint; a kill in the middle leaves the one before."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": result.history, "best": result.best}
+        part = self.folder / f"fold-{fold}.part"
+        torch.save(state, part)
+        os.replace(part, self.folder / f"fold-{fold}.pt")
+
+    def resume(self, fold: int, model, optimizer, result) -> None:
+        """Put the fold's checkpoint, if there is one, into model, optimizer and result."""
+        path = self.folder / f"fold-{fold}.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        result.history, result.best = state["history"], state["best"]
+        print(f"fold {fold}: goes on after epoch {len(result.history)}, from {path}")
+
+    def clear(self) -> None:
+        """Remove this training's checkpoints, once its outputs are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)

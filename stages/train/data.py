@@ -1,0 +1,77 @@
+"""Pixels on the device, and batches of them: augmented for training, plain for validation."""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stages.params import Augment
+
+
+@dataclass
+class Rows:
+    """The pictures of one role: rows of the pixel array, class numbers, sampling weights (all [N], on the CPU)."""
+
+    rows: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+def split_rows(samples: pd.DataFrame, role: str, classes: list[str]) -> Rows:
+    """The rows of one fold's samples (columns role, row, label, weight) that have this role."""
+    chosen = samples[samples.role == role]
+    return Rows(
+        torch.tensor(chosen.row.to_numpy(dtype=np.int64)),
+        torch.tensor([classes.index(label) for label in chosen.label]),
+        torch.tensor(chosen.weight.to_numpy(dtype=np.float64)),
+    )
+
+
+class Images:
+    """All pictures, uint8 [M, S, S], resident on the device; smaller copies are made once a size."""
+
+    def __init__(self, pixels: np.ndarray, mean: tuple, std: tuple, device: torch.device):
+        self.device = device
+        self.sizes = {pixels.shape[1]: torch.from_numpy(pixels)[:, None].to(device)}
+        self.full_size = pixels.shape[1]
+        self.mean, self.std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+
+    def plain(self, rows: Tensor) -> Tensor:
+        """Network input [B, 3, S, S], float32 and normalised, at full size."""
+        return self._normalise(self.sizes[self.full_size][rows.to(self.device)].float() / 255)
+
+    def augmented(self, rows: Tensor, size: int, how: Augment, generator: torch.Generator) -> Tensor:
+        """Network input [B, 3, size, size], each picture turned, shifted, scaled, mirrored and changed in contrast at random."""
+        x = self._at(size)[rows.to(self.device)].float() / 255
+        theta, gain, offset = (values.to(self.device) for values in random_changes(len(rows), how, generator))
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return self._normalise((x * gain + offset * (x > 0)).clamp_(0, 1))  # black stays black
+
+    def _at(self, size: int) -> Tensor:
+        if size not in self.sizes:
+            full = self.sizes[self.full_size].split(256)
+            small = [F.interpolate(part.float(), size=(size, size), mode="bilinear", antialias=True).round().byte() for part in full]
+            self.sizes[size] = torch.cat(small)
+        return self.sizes[size]
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def random_changes(count: int, how: Augment, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Inverse affine maps [B, 2, 3] in the coordinates of grid_sample, and gains and offsets [B, 1, 1, 1] of the grey level."""
+
+    def uniform(limit: float) -> Tensor:
+        return (torch.rand(count, generator=generator) * 2 - 1) * limit
+
+    angle = uniform(how.rotate) * torch.pi / 180
+    scale = 1 / (1 + uniform(how.scale))
+    mirror = 1 - 2 * (torch.rand(count, generator=generator) < 0.5 * how.mirror).float()
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    x, y = uniform(2 * how.translate), uniform(2 * how.translate)  # the picture is 2 wide in these coordinates
+    theta = torch.stack([torch.stack([cos * mirror, -sin, x], 1), torch.stack([sin * mirror, cos, y], 1)], 1)
+    gain, offset = (uniform(how.contrast).view(-1, 1, 1, 1) for _ in range(2))
+    return theta, 1 + gain, offset / 2

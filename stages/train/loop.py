@@ -1,0 +1,112 @@
+"""The training of one fold."""
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stages.model import train_mode
+from stages.params import Train
+from stages.train.checkpoint import Checkpoints
+from stages.train.data import Images, Rows
+from stages.train.optim import learning_rate, make_optimizer
+
+
+@dataclass
+class Result:
+    """One dict an epoch, and the weights (on the CPU) of the epoch with the best validation macro-F1."""
+
+    history: list[dict] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def train_fold(
+    model: nn.Module, images: Images, train: Rows, validation: Rows, params: Train, fold: int, precision: torch.dtype, checkpoints: Checkpoints
+) -> Result:
+    """Train a model, which is already on the device, from the last checkpoint of this fold if there is one.
+
+    Raises SystemExit when the loss is no longer finite.
+    """
+    result = Result()
+    optimizer = make_optimizer(model, params)
+    class_weights = _class_weights(train.labels).to(images.device) if params.class_weights else None
+    checkpoints.resume(fold, model, optimizer, result)
+
+    for epoch in range(len(result.history), params.epochs):
+        if _out_of_patience(result.history, params.patience):
+            break
+        # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
+        seed = int(np.random.SeedSequence([params.seed, fold, epoch]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        batches = _draw(train, torch.Generator().manual_seed(seed)).split(params.batch_size)
+        size = params.small_size if epoch < params.small_epochs else images.full_size
+
+        train_mode(model)
+        total = 0.0
+        bar = tqdm(batches, desc=f"fold {fold} epoch {epoch + 1}/{params.epochs}", unit="batch", leave=False, disable=None)
+        for number, batch in enumerate(bar):
+            rate = learning_rate(params, epoch * len(batches) + number, len(batches))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(seed + number))
+            y = train.labels[batch].to(images.device)
+            with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+                loss = F.cross_entropy(model(x), y, class_weights, label_smoothing=params.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch)
+        train_loss = float(total) / sum(map(len, batches))
+        if not torch.isfinite(torch.tensor(train_loss)):
+            raise SystemExit(f"Training diverged: the loss of fold {fold}, epoch {epoch + 1} is {train_loss}. Lower train.lr (now {params.lr:g}).")
+
+        scores = _validate(model, images, validation, precision)
+        result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
+        best = _best(result.history)
+        if best == epoch:
+            result.best = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
+        checkpoints.save(fold, model, optimizer, result)
+        tqdm.write(
+            f"fold {fold} epoch {epoch + 1}/{params.epochs}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
+            f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
+        )
+    for number, epoch in enumerate(result.history):
+        epoch["kept"] = number == _best(result.history)
+    return result
+
+
+def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
+    # Equal weights: every picture once an epoch. Otherwise as many draws, with replacement, by weight.
+    if (rows.weights == rows.weights[0]).all():
+        return torch.randperm(len(rows.rows), generator=generator)
+    return torch.multinomial(rows.weights, len(rows.rows), replacement=True, generator=generator)
+
+
+def _class_weights(labels: Tensor) -> Tensor:
+    counts = torch.bincount(labels).float()
+    return counts.sum() / (len(counts) * counts)
+
+
+@torch.inference_mode()
+def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dtype) -> dict[str, float]:
+    model.eval()
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        logits = torch.cat([model(images.plain(batch)).float() for batch in rows.rows.split(64)]).cpu()
+    predicted = logits.argmax(1)
+    return {
+        "validation_loss": float(F.cross_entropy(logits, rows.labels)),
+        "validation_accuracy": float((predicted == rows.labels).float().mean()),
+        "validation_macro_f1": float(f1_score(rows.labels, predicted, average="macro", zero_division=0)),
+    }
+
+
+def _best(history: list[dict]) -> int:
+    # The validation part is small and ties are common: the lower loss decides.
+    return max(range(len(history)), key=lambda n: (history[n]["validation_macro_f1"], -history[n]["validation_loss"]))
+
+
+def _out_of_patience(history: list[dict], patience: int) -> bool:
+    return patience > 0 and len(history) > 0 and len(history) - 1 - _best(history) >= patience

@@ -1,0 +1,92 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.aggregate import __main__ as aggregate
+from stages.catalog import CLUSTERS, PREDICTIONS, write_table
+from stages.scores import METRICS
+
+ROOT = Path(__file__).parents[2]
+CLASSES = ["glioma", "notumor"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    make_predictions("nickparvar")
+
+
+def make_predictions(source):
+    """200 pictures of 40 groups, 20 in each of two folds, four in five of them predicted rightly."""
+    n = np.arange(200)
+    label, right = n % 2, n % 5 > 0
+    p = np.where(right == (label == 0), 0.9, 0.1)
+    ids = [f"{source}/{k:03}.jpg" for k in n]
+    names = np.array(CLASSES)
+    predicted = names[(p < 0.5).astype(int)]
+    table = {"image_id": ids, "fold": n // 5 % 2, "label": names[label], "predicted": predicted, "p_glioma": p, "p_notumor": 1 - p}
+    write_table(pd.DataFrame(table), PREDICTIONS)
+    write_table(pd.DataFrame({"image_id": [*ids, f"{source}/unused.jpg"], "group": [*(n // 5), 99]}), CLUSTERS)
+
+
+def summary():
+    return json.loads(Path(aggregate.SUMMARY).read_text())
+
+
+def test_summary_has_these_keys(project):
+    aggregate.main()
+    found = summary()
+    assert list(found) == ["demonstration", "pictures", "groups", "folds", *METRICS, *CLASSES]
+    assert list(found["glioma"]) == ["precision", "recall", "f1", "specificity"]
+    for figure in [*(found[name] for name in METRICS), *found["glioma"].values()]:
+        assert list(figure) == ["mean", "std", "low", "high"] and figure["low"] <= figure["mean"] <= figure["high"]
+    assert (found["demonstration"], found["pictures"], found["groups"], found["folds"]) == (False, 200, 40, 2)
+    assert found["accuracy"]["mean"] == 0.8
+
+
+def test_the_same_bytes_again(project):
+    aggregate.main()
+    first = Path(aggregate.SUMMARY).read_bytes()
+    aggregate.main()
+    assert Path(aggregate.SUMMARY).read_bytes() == first
+
+
+def test_a_picture_tested_in_two_folds_counts_once(project):
+    table = pd.read_csv(PREDICTIONS)
+    write_table(pd.concat([table, table.assign(fold=2)]), PREDICTIONS)
+    aggregate.main()
+    assert (summary()["pictures"], summary()["groups"], summary()["folds"]) == (200, 40, 3)
+
+
+def test_prints_a_table_with_intervals(project, capsys):
+    aggregate.main()
+    printed = capsys.readouterr().out
+    low, high = (summary()["accuracy"][key] for key in ("low", "high"))
+    assert "200 pictures of 40 groups, 2 folds" in printed
+    assert f"0.800 [{low:.3f}, {high:.3f}]" in printed
+    assert aggregate.SUMMARY in printed and "synthetic" not in printed
+
+
+def test_synthetic_pictures_are_no_result(project, capsys):
+    make_predictions("phantom")
+    aggregate.main()
+    assert summary()["demonstration"] is True
+    assert "demonstration on synthetic pictures: not a result" in capsys.readouterr().out
+
+
+def test_a_class_without_pictures_is_printed_as_undefined(project, capsys):
+    write_table(pd.read_csv(PREDICTIONS).query("label == 'glioma'"), PREDICTIONS)
+    aggregate.main()
+    assert summary()["notumor"]["recall"]["mean"] is None and summary()["macro_auroc"]["high"] is None
+    assert "undefined" in capsys.readouterr().out
+
+
+def test_predictions_of_unknown_pictures_stop(project):
+    write_table(pd.DataFrame({"image_id": ["nickparvar/000.jpg"], "group": [0]}), CLUSTERS)
+    with pytest.raises(SystemExit, match="dvc repro"):
+        aggregate.main()
