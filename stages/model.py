@@ -104,7 +104,10 @@ def load_state(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> dict:
-    """Load a backbone's weights into a model with a new classifier, which keeps its random initialisation.
+    """Load a backbone's weights into a model with a new classifier, which starts small.
+
+    Libraries initialise a classifier for training from scratch, some (timm's EfficientNet) so large that the first
+    gradients damage the pretrained features before it has learnt anything: here its weights start at N(0, 0.01), its biases at 0.
 
     An empty state (model.weights: none) leaves the model as it is. Returns {"loaded": number of tensors, "replaced": the
     classifier's keys, which were not loaded}. Raises SystemExit, naming the source, when a key is missing, unexpected or
@@ -131,6 +134,9 @@ def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> 
         more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
         raise SystemExit(f"{source} does not fit the backbone: {'; '.join(faults[:4])}{more}")
     model.load_state_dict(given, strict=False)
+    for name, parameter in model.named_parameters():
+        if name in replaced:
+            nn.init.normal_(parameter, std=0.01) if parameter.ndim > 1 else nn.init.zeros_(parameter)
     if is_timm:
         _set_input_size(model, size)
     return {"loaded": len(given), "replaced": replaced}

@@ -108,8 +108,8 @@ def examine(template: anatomy.Template, label: str, plane: str, rng: np.random.G
     """A random patient of that class, and how the slices are taken and stored."""
     if label == "notumor":
         patient, lesion = anatomy.random_patient(rng, str(rng.choice(["T1", "T2", "FLAIR"], p=[0.6, 0.2, 0.2]))), None
-        centre, offsets = rng.uniform((-30, -50, -25), (10, 0, 35)), rng.uniform(5, 14) * np.arange(4)
-        shapes, field = [(256, 256), (225, 225), (300, 300)], rng.uniform(240, 260)
+        centre, offsets = rng.uniform((-30, -50, -25), (10, 0, 35)), rng.uniform(7, 14) * np.arange(4)
+        shapes, field = [(256, 256), (225, 225), (300, 300)], rng.uniform(245, 265)
         if plane == "axial":  # whose heads are narrow
             shapes += [(236, 212), (300, 264), (242, 218)]
         shape = shapes[rng.integers(len(shapes))]
@@ -117,7 +117,7 @@ def examine(template: anatomy.Template, label: str, plane: str, rng: np.random.G
     else:
         patient, lesion = anatomy.random_patient(rng, "T1"), random_lesion(rng, template, label)
         centre, offsets = lesion.centre, lesion.radius * rng.uniform(0.25, 0.55) * np.array([-1, 1, -1, 1])
-        shape, field = [(256, 256), (240, 240), (288, 288)][rng.choice(3, p=[0.7, 0.15, 0.15])], rng.uniform(240, 275)
+        shape, field = [(256, 256), (240, 240), (288, 288)][rng.choice(3, p=[0.7, 0.15, 0.15])], rng.uniform(250, 280)
         mode, encode = "L", jpeg
     return Examination(patient, lesion, anatomy.to_scanner(patient, centre), offsets, shape, field / shape[0], mode, encode)
 
@@ -128,7 +128,7 @@ def draw(template: anatomy.Template, examination: Examination, plane: str, index
     position = examination.centre.copy()
     position[PLANES.index(plane)] += examination.offsets[index]
     scanner = anatomy.slice_points(plane, position, examination.shape, examination.pixel)
-    points = anatomy.to_template(patient, scanner)
+    points = anatomy.to_template(patient, scanner + rng.normal(0, 1.2, (3, 1)))  # nobody lies quite still between two slices
     skin = anatomy.skin_distance(template, patient, points)
     head = np.flatnonzero(skin < 1)  # nothing else gives a signal
     points, skin = points[:, head], skin[head]

@@ -76,7 +76,7 @@ def load_template() -> Template:
     white = white[:, (white[2] > 0) & (np.abs(white[0]) > 14)]
     skull = _skull(_coarse(load_mni152_brain_mask(resolution=1), origin))
     axes = np.ogrid[tuple(slice(low, low + STEP * size, STEP) for low, size in zip(CORNER, SHAPE, strict=True))]
-    face = _union(ellipsoid(axes, (0, 30, -70), (64, 66, 80)), ellipsoid(axes, (0, 92, -66), (16, 18, 26)), 10)
+    face = _union(ellipsoid(axes, (0, 30, -70), (64, 66, 80)), ellipsoid(axes, (0, 88, -66), (15, 15, 24)), 10)
     skin = _union(_union(skull - 13, face, 16), ellipsoid(axes, (0, -32, -130), (60, 62, 130)), 30)
     noise = np.random.default_rng(0).normal(size=(64, 64, 64))
     texture = sum(band / band.std() for band in (gaussian_filter(noise, sigma, mode="wrap") for sigma in (0.8, 3)))

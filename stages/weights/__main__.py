@@ -33,7 +33,7 @@ def main() -> None:
         "tensors": len(state),
         "parameters": sum(parameter.numel() for name, parameter in network.named_parameters() if name in state),
         "dropped": sorted(set(given) - set(state)),
-        "renamed": renamed,
+        "renamed": len(renamed),
     }
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     print(f"{model.backbone}: {record['origin']}, {record['tensors']} tensors, {record['parameters']:,} parameters")

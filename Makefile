@@ -1,0 +1,33 @@
+# `make demo` and `make test` need nothing but Python 3.11 or later and git; both install into .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check lint readme lock clean
+
+demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
+	python -m tools.demo
+
+test: .venv/installed  ## all tests
+	python -m pytest
+
+check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed)
+	python -m tools.check
+
+lint: .venv/installed
+	ruff check .
+
+readme: .venv/installed  ## the README's result tables, from metrics/
+	python -m tools.readme
+
+lock: .venv/installed  ## requirements.lock from what is installed
+	python -m tools.lock
+
+.venv/installed: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
+	touch $@
+
+clean:
+	rm -rf demo .scratch .pytest_cache .ruff_cache

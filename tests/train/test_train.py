@@ -1,0 +1,184 @@
+"""Training end to end on small pictures whose class is a bright quadrant."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
+from stages.params import load_params
+from stages.train import __main__ as train_stage
+from stages.train.checkpoint import SCRATCH, Checkpoints
+
+ROOT = Path(__file__).parents[2]
+SIZE = 32
+CLASSES = ("glioma", "meningioma", "notumor")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with everything that train reads: 90 pictures, 2 folds, no pretrained weights."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    pixels = rng.integers(0, 60, (90, SIZE, SIZE)).astype(np.uint8)
+    for picture, label in zip(pixels, labels, strict=True):
+        y, x = divmod(label, 2)
+        picture[y * 16 : y * 16 + 16, x * 16 : x * 16 + 16] += 150
+    names = [f"phantom/{n:02}.png" for n in range(90)]
+    PIXELS.parent.mkdir(parents=True)
+    np.save(PIXELS, pixels)
+    write_table(pd.DataFrame({"image_id": names}), INDEX)
+    roles = [np.select([np.arange(90) % 5 == fold, np.arange(90) % 5 == 4], ["test", "validation"], "train") for fold in range(2)]
+    table = pd.concat(
+        pd.DataFrame({"fold": fold, "role": role, "image_id": names, "label": [CLASSES[k] for k in labels]}) for fold, role in enumerate(roles)
+    )
+    write_table(table.assign(origin=table.image_id, change="", weight=1.0), SAMPLES)
+    Path("data/weights").mkdir()
+    save_file({}, "data/weights/weights.safetensors")
+    configure(
+        {"model.backbone": "mobilenetv3_small_050", "model.image_size": SIZE, "model.dropout": 0.1, "train.epochs": 3, "train.batch_size": 16,
+         "train.precision": "float32", "train.augment.mirror": False, "train.lr": 0.003}
+    )  # fmt: skip
+    return tmp_path
+
+
+def configure(changes: dict) -> None:
+    path = Path("params.yaml")
+    content = yaml.safe_load((path if path.exists() else ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        section = content
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+def outputs() -> dict[str, bytes]:
+    files = [*sorted(Path("data/models").iterdir()), Path("metrics/train.json"), Path("metrics/plots/history.csv")]
+    return {str(file): file.read_bytes() for file in files}
+
+
+def history() -> pd.DataFrame:
+    return read_table("metrics/plots/history.csv")
+
+
+def test_it_learns_and_describes_its_models(project):
+    configure({"train.epochs": 12})
+    train_stage.main()
+    epochs = history()
+    assert epochs.groupby("fold").size().to_dict() == {0: 12, 1: 12}
+    assert epochs.groupby("fold").kept.sum().to_dict() == {0: 1, 1: 1}
+    assert epochs[epochs.kept].validation_macro_f1.min() > 0.9
+    about = json.loads(Path("data/models/model.json").read_text())
+    assert about["classes"] == list(CLASSES) and about["image_size"] == SIZE and len(about["mean"]) == 3
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["trained_parameters"] == metrics["parameters"] > 100_000
+    assert not SCRATCH.exists() or not any(SCRATCH.iterdir())  # checkpoints go once the outputs are there
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(project):
+    train_stage.main()
+    first = outputs()
+    train_stage.main()
+    assert outputs() == first
+    configure({"train.seed": 1})
+    train_stage.main()
+    assert outputs()["data/models/fold-0.safetensors"] != first["data/models/fold-0.safetensors"]
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 5])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project, monkeypatch, capsys, killed_after):
+    train_stage.main()
+    expected = outputs()
+    for file in expected:
+        Path(file).unlink()
+
+    saved = 0
+    save = Checkpoints.save
+
+    def save_then_die(self, *args):
+        nonlocal saved
+        save(self, *args)
+        saved += 1
+        if saved == killed_after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoints, "save", save_then_die)
+        train_stage.main()
+    capsys.readouterr()
+    train_stage.main()
+    assert "goes on after epoch" in capsys.readouterr().out
+    assert outputs() == expected
+
+
+def test_a_checkpoint_of_other_params_or_inputs_is_left_alone(project):
+    inputs = [PIXELS, INDEX, SAMPLES]
+    before = Checkpoints(load_params(), inputs, "cpu").folder
+    configure({"aggregate.seed": 7})  # not the training's business
+    assert Checkpoints(load_params(), inputs, "cpu").folder == before
+    configure({"train.lr": 0.002})
+    assert Checkpoints(load_params(), inputs, "cpu").folder != before
+    configure({"train.lr": 0.003})
+    np.save(PIXELS, np.load(PIXELS)[::-1])
+    assert Checkpoints(load_params(), inputs, "cpu").folder != before
+
+
+def test_a_diverging_loss_stops_with_advice(project):
+    configure({"train.optimizer": "sgd", "train.lr": 1e9, "train.schedule": "constant"})
+    with pytest.raises(SystemExit, match="Training diverged: .* fold 0, epoch 1 .* Lower train.lr"):
+        train_stage.main()
+    assert not Path("data/models").exists()
+
+
+def test_patience_stops_early_and_the_best_epoch_is_kept(project):
+    configure({"train.epochs": 12, "train.patience": 2, "train.lr": 1e-9, "train.schedule": "constant"})
+    train_stage.main()
+    for _, epochs in history().groupby("fold"):
+        assert len(epochs) < 12
+        assert len(epochs) - 1 - epochs.reset_index().kept.idxmax() == 2
+        best = epochs[epochs.kept].iloc[0]
+        assert best.validation_macro_f1 == epochs.validation_macro_f1.max()
+
+
+def test_a_frozen_backbone_stays_what_it_was(project):
+    configure({"train.epochs": 2})
+    train_stage.main()
+    pretrained = {k: v for k, v in load_file("data/models/fold-0.safetensors").items() if not k.startswith("classifier")}
+    save_file(pretrained, "data/weights/weights.safetensors")
+    configure({"model.freeze": "backbone"})
+    train_stage.main()
+    after = load_file("data/models/fold-0.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in pretrained.items())
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["trained_parameters"] == 1024 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.optimizer": "adam", "train.schedule": "cosine", "train.class_weights": True},
+        {"train.optimizer": "sgd", "train.schedule": "step", "train.label_smoothing": 0.1},
+        {"train.small_epochs": 1, "train.small_size": 16},
+        {"train.precision": "bfloat16", "model.backbone": "tf_efficientnet_lite0"},
+    ],
+    ids=lambda changes: " ".join(str(value) for value in changes.values()),
+)
+def test_every_choice_trains(project, changes):
+    configure(changes | {"train.epochs": 2})
+    train_stage.main()
+    assert np.isfinite(history().train_loss).all()
+    assert len(history()) == 4
+
+
+def test_weights_that_do_not_fit_are_refused(project):
+    save_file({"conv_stem.weight": torch.zeros(3, 3)}, "data/weights/weights.safetensors")
+    with pytest.raises(SystemExit, match="does not fit the backbone"):
+        train_stage.main()

@@ -1,0 +1,45 @@
+"""Do dvc.lock and metrics/ belong to params.yaml and the code? Needs no data and takes seconds.
+
+With --base REV, prints what the change since REV did to params and metrics, as Markdown tables.
+"""
+import argparse
+import re
+import subprocess
+import sys
+
+from stages.params import load_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.check", description=__doc__)
+    parser.add_argument("--base", help="a git revision to compare params and metrics with")
+    base = parser.parse_args().base
+
+    load_params()
+    stale = stale_stages()
+    if stale:
+        sys.exit(
+            "Results are missing for: " + ", ".join(stale) + "\n"
+            "params.yaml, the code or metrics/ changed and dvc.lock does not know it. Run `dvc repro` and commit dvc.lock and metrics/."
+        )
+    print("dvc.lock and metrics/ belong to params.yaml and the code.")
+    if base:
+        print(f"\n### Params, against {base}\n\n{_diff('params', base)}\n\n### Metrics, against {base}\n\n{_diff('metrics', base)}")
+
+
+def stale_stages() -> list[str]:
+    """Names of the stages that `dvc repro` would run, as far as that can be told without the data."""
+    result = subprocess.run(["dvc", "repro", "--dry", "--allow-missing"], capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"`dvc repro --dry --allow-missing` failed:\n{result.stdout}{result.stderr}")
+    return re.findall(r"Running stage '([^']+)'", result.stdout)
+
+
+def _diff(kind: str, base: str) -> str:
+    targets = ["--targets", "metrics/summary.json"] if kind == "metrics" else []
+    table = subprocess.run(["dvc", kind, "diff", "--md", base, *targets], check=True, capture_output=True, text=True).stdout.strip()
+    return table or "No difference."
+
+
+if __name__ == "__main__":
+    main()
