@@ -14,11 +14,15 @@ PREDICTIONS = Path("data/predictions.csv")
 
 ROLES = ("train", "validation", "test")
 PLANES = ("axial", "coronal", "sagittal")
+TEXT = (  # columns whose values may look like numbers: patient 007 is not patient 7
+    "image_id", "source", "member", "sha256", "label", "published_split", "mode", "format", "augmented_from", "patient", "plane",
+    "copy", "orientation", "plane_source", "role", "origin", "change", "predicted", "reason",
+)  # fmt: skip
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV; what is empty is the empty string, never NaN, and text stays text."""
-    return pd.read_csv(path, keep_default_na=False, dtype_backend="numpy_nullable", na_values=[])
+    return pd.read_csv(path, keep_default_na=False, dtype_backend="numpy_nullable", na_values=[], dtype=dict.fromkeys(TEXT, "string"))
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

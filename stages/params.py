@@ -20,7 +20,7 @@ def _number(value):
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -110,7 +110,9 @@ class Train(Section):
     label_smoothing: Fraction
     class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
     patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"
+    )
     augment: Augment
     seed: int
 
@@ -143,8 +145,14 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(yaml.safe_load(Path(path).read_text()))
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
-        sys.exit("\n".join(lines))
+        sys.exit("\n".join(mistakes(path, error)))
+    except (OSError, yaml.YAMLError) as error:
+        sys.exit(f"{path}: {' '.join(str(error).split())}")
+
+
+def mistakes(path: str | Path, error: ValidationError) -> list[str]:
+    """One line a mistake in a YAML file, each naming its key."""
+    return [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
 
 
 def _describe(section: type[Section], prefix: str = ""):

@@ -1,10 +1,11 @@
 """The registry of data sets, data/sources.yaml."""
 from pathlib import Path
+from typing import Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from stages.params import Section
+from stages.params import Section, mistakes
 
 
 class Edition(Section):
@@ -38,9 +39,13 @@ class Archive(Section):
 class Folders(Section):
     """What the folders and file names in the archive mean; what the merge stage depends on."""
 
-    labels: dict[str, list[str]] = Field(description="class -> folder names that mean it, lower case")
-    published: dict[str, list[str]] = Field(default={}, description="train/test -> folder names of the author's own split, lower case")
-    augmented: str | None = Field(default=None, description="regular expression of augmented copies; group 1 + group 2 is the original's member path")
+    labels: dict[str, list[str]] = Field(description="class -> folder names that mean it, whatever their case")
+    published: dict[Literal["train", "test"], list[str]] = Field(
+        default={}, description="train/test -> folder names of the author's own split, whatever their case"
+    )
+    augmented: str | None = Field(
+        default=None, description="regular expression of augmented copies; group 1 + group 2 is the original's member path"
+    )
 
 
 class Source(Section):
@@ -51,9 +56,11 @@ class Source(Section):
 def load_sources(path: str | Path = "data/sources.yaml") -> dict[str, Source]:
     """Read and check the registry, name -> Source."""
     try:
-        return {name: Source.model_validate(entry) for name, entry in yaml.safe_load(Path(path).read_text()).items()}
+        return TypeAdapter(dict[str, Source]).validate_python(yaml.safe_load(Path(path).read_text()))
     except ValidationError as error:
-        raise SystemExit(f"{path}: {error}") from None
+        raise SystemExit("\n".join(mistakes(path, error))) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise SystemExit(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def load_source(name: str) -> Source:

@@ -98,7 +98,7 @@ def test_a_clean_clone_without_data_passes_the_check_and_a_change_names_the_stal
 
     params = clean / "params.yaml"
     params.write_text(params.read_text().replace("flips: true", "flips: false"))
-    assert "Results are missing for: evaluate" in run("python", "-m", "tools.check", cwd=clean, ok=False)
+    assert "Results are missing for: evaluate (and what follows: aggregate)" in run("python", "-m", "tools.check", cwd=clean, ok=False)
     run("git", "checkout", "-q", "params.yaml", cwd=clean)
 
     (clean / "stages/split/audit.py").write_text((clean / "stages/split/audit.py").read_text() + "\n# changed\n")

@@ -16,10 +16,10 @@ def main() -> None:
     base = parser.parse_args().base
 
     load_params()
-    stale = stale_stages()
+    stale, following = stale_stages()
     if stale:
         sys.exit(
-            "Results are missing for: " + ", ".join(stale) + "\n"
+            f"Results are missing for: {', '.join(stale)}" + (f" (and what follows: {', '.join(following)})" if following else "") + "\n"
             "params.yaml, the code or metrics/ changed and dvc.lock does not know it. Run `dvc repro` and commit dvc.lock and metrics/."
         )
     print("dvc.lock and metrics/ belong to params.yaml and the code.")
@@ -27,12 +27,16 @@ def main() -> None:
         print(f"\n### Params, against {base}\n\n{_diff('params', base)}\n\n### Metrics, against {base}\n\n{_diff('metrics', base)}")
 
 
-def stale_stages() -> list[str]:
-    """Names of the stages that `dvc repro` would run, as far as that can be told without the data."""
-    result = subprocess.run(["dvc", "repro", "--dry", "--allow-missing"], capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"`dvc repro --dry --allow-missing` failed:\n{result.stdout}{result.stderr}")
-    return re.findall(r"Running stage '([^']+)'", result.stdout)
+def stale_stages() -> tuple[list[str], list[str]]:
+    """Names of the stages that `dvc repro` would run, as far as that can be told without the data, and of those that follow from them."""
+    result = subprocess.run(["dvc", "repro", "--dry", "--allow-missing", "--keep-going"], capture_output=True, text=True)
+    output = result.stdout + result.stderr
+    # A stale stage is "run" where its inputs are at hand; where they are not, DVC gives up on it and skips what follows.
+    stale = re.findall(r"Running stage '([^']+)'|failed to reproduce '([^']+)'", output)
+    if result.returncode and not stale:
+        sys.exit(f"`dvc repro --dry --allow-missing` failed:\n{output}")
+    skipped = [name for line in re.findall(r"Stages? (.+) will be skipped", output) for name in re.findall(r"'([^']+)'", line)]
+    return ["".join(names) for names in stale], sorted(set(skipped))
 
 
 def _diff(kind: str, base: str) -> str:

@@ -14,7 +14,8 @@ def targets(rows: pd.DataFrame) -> pd.DataFrame:
     """The shares a class should have: the median of the other classes', so that one odd class moves nobody's target."""
     present = shares(rows)
     wanted = pd.DataFrame({label: present.drop(index=label).median() for label in present.index}).T if len(present) > 1 else present
-    return wanted.div(wanted.sum(axis=1), axis=0)
+    # Where the other classes have no plane in common to go by, a class stays as it is.
+    return wanted.div(wanted.sum(axis=1), axis=0).fillna(present).rename_axis(index="label", columns="plane")
 
 
 def add_copies(rows: pd.DataFrame, shift: int, rotations: list[float]) -> pd.DataFrame:
@@ -42,4 +43,5 @@ def plane_weights(rows: pd.DataFrame) -> np.ndarray:
     ratio = (targets(rows) / shares(rows)).replace([np.inf, -np.inf], np.nan).fillna(1.0).stack().rename("ratio")
     weight = rows[["label", "plane"]].merge(ratio.reset_index(), how="left", on=["label", "plane"]).ratio.fillna(1.0)
     per_class = weight.groupby(rows.label.to_numpy()).transform("mean")
-    return (weight / per_class).round(6).to_numpy()
+    # A class that has none of the planes it should have stays as it is.
+    return (weight / per_class).fillna(1.0).round(6).to_numpy()

@@ -16,7 +16,8 @@ def main() -> None:
     thumbnails, heads = (np.load(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
 
     # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
-    searched = np.flatnonzero(~catalog.duplicated("sha256") & (catalog.augmented_from == ""))
+    own = catalog[catalog.augmented_from == ""]
+    searched = own.index[~own.duplicated("sha256")].to_numpy()
     pairs = pd.concat(
         similar_pairs(images[searched], params.neighbour, params.exact_search_up_to, name)
         for name, images in (("whole pictures", thumbnails), ("heads", heads))
@@ -28,7 +29,7 @@ def main() -> None:
 
     cluster = join(len(catalog), identical, originals, (first[same], second[same]))
     patient = catalog.patient.groupby(cluster).transform("max")
-    group = join(len(catalog), identical, originals, (first, second), same_value(patient))
+    group = join(len(catalog), identical, originals, (first, second), same_value(catalog.patient))
     kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
     copy, orientation = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
 
@@ -61,7 +62,9 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
         "clusters_of_several_patients": int((patients > 1).sum()),
         "copies": {name: int(copies.get(name, 0)) for name in names},
         "published_test_in_training": {
-            source: _leaked(rows, table.loc[rows.index]) for source, rows in catalog.groupby("source") if (rows.published_split == "test").any()
+            source: _leaked(rows, table.loc[rows.index])
+            for source, rows in catalog.groupby("source")
+            if (rows.published_split == "test").any()
         },
         "planes": {
             **{source: int((own.plane_source == source).sum()) for source in ("annotated", "propagated", "predicted")},

@@ -20,8 +20,8 @@ def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 def same_value(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Edges that join the rows of equal, non-empty values."""
     rows = np.flatnonzero(values != "")
-    known = values.iloc[rows]
-    return known.groupby(known).transform(lambda group: group.index[0]).to_numpy(dtype=int), rows
+    _, first, value = np.unique(values.iloc[rows].to_numpy(str), return_index=True, return_inverse=True)
+    return rows[first[value]], rows
 
 
 def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) -> tuple[np.ndarray, pd.DataFrame]:
@@ -36,14 +36,16 @@ def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) ->
     labels = votes.groupby("cluster").label.transform("size")
     conflicts = table[table.cluster.isin(votes.cluster[labels > 1])]
     if len(conflicts) and on_conflict == "error":
-        lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in conflicts.sort_values("cluster").itertuples())
+        rows = conflicts.sort_values(["cluster", "image_id"]).itertuples()
+        lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in rows)
         raise SystemExit(f"The same picture occurs under several labels (dedupe.on_conflict: drop or majority would go on):{lines}")
 
     most = votes.groupby("cluster").votes.transform("max")
     winners = votes[votes.votes == most].drop_duplicates("cluster", keep=False)  # a tie has no majority
     if on_conflict == "drop":
         winners = winners[~winners.cluster.isin(conflicts.cluster)]
-    candidates = table.reset_index().merge(winners[["cluster", "label"]]).sort_values(["cluster", "pixels", "image_id"], ascending=[True, False, True])
+    candidates = table.reset_index().merge(winners[["cluster", "label"]])
+    candidates = candidates.sort_values(["cluster", "pixels", "image_id"], ascending=[True, False, True])
     kept = np.zeros(len(catalog), bool)
     kept[candidates.drop_duplicates("cluster")["index"]] = True
     return kept, conflicts[["image_id", "label", "cluster"]].sort_values(["cluster", "image_id"])

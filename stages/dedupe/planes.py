@@ -26,7 +26,8 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
     result = pd.DataFrame({"plane": table.cluster.map(votes.plane).fillna(""), "plane_source": "propagated"})
     result["plane_confidence"] = table.cluster.map(votes.share)
     own = table.plane != ""
-    result.loc[own, ["plane", "plane_source", "plane_confidence"]] = table.plane[own].to_frame().assign(source="annotated", confidence=1.0).to_numpy()
+    own_planes = table.plane[own].to_frame().assign(source="annotated", confidence=1.0)
+    result.loc[own, ["plane", "plane_source", "plane_confidence"]] = own_planes.to_numpy()
 
     unknown = result.plane == ""
     result.loc[unknown, "plane_source"] = ""
@@ -35,7 +36,9 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
     if classes.ngroups < 2 or learn.group.groupby(result.plane[learn.index]).nunique().min() < FOLDS:
         return result, None
 
-    model = make_pipeline(StandardScaler(), PCA(100, svd_solver="randomized", random_state=0), LogisticRegression(C=0.1, max_iter=500))
+    components = min(100, len(learn) // 2)  # no more than a fold of the cross-validation has pictures
+    reduction = PCA(components, svd_solver="randomized", random_state=0)
+    model = make_pipeline(StandardScaler(), reduction, LogisticRegression(C=0.1, max_iter=500))
     features, planes = gradients(thumbnails[learn.index]), result.plane[learn.index].to_numpy(dtype=str)
     predicted = cross_val_predict(model, features, planes, groups=learn.group, cv=StratifiedGroupKFold(FOLDS))
     if unknown.any():

@@ -53,7 +53,8 @@ def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, y: 
     correlation = np.empty(len(first), np.float32)
     for start in range(0, len(first), VERIFY):
         part = slice(start, start + VERIFY)
-        correlation[part] = np.einsum("nyx,nyx->n", _normalised(thumbnails[first[part]])[:, ::y, ::x], _normalised(thumbnails[second[part]]))
+        one, other = _normalised(thumbnails[first[part]]), _normalised(thumbnails[second[part]])
+        correlation[part] = np.einsum("nyx,nyx->n", one[:, ::y, ::x], other)
     return correlation
 
 
@@ -74,7 +75,7 @@ def _build_index(coefficients: np.ndarray, exact_up_to: int) -> faiss.Index:
     if count <= exact_up_to:
         index = faiss.IndexFlatL2(width)
     else:
-        cells = int(4 * np.sqrt(count))
+        cells = min(count, int(4 * np.sqrt(count)))
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(width), width, cells)
         index.nprobe = 32
         index.train(coefficients[:: max(1, count // (64 * cells))])

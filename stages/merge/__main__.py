@@ -19,11 +19,12 @@ COLUMNS = [
 
 def main() -> None:
     params = load_params()
+    folders = {name: load_source(name).folders for name in params.data.sources}
     archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
     _remove_others(archives)
 
     table, thumbnails, heads = scan(archives, params.merge.max_megapixels)
-    table = pd.concat([read_folders(rows, load_source(name).folders) for name, rows in table.groupby("source", sort=False)])
+    table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
     table["image_id"] = table.source + "/" + table.member
     table = annotate(table, archives).sort_values("image_id")
 
@@ -36,10 +37,11 @@ def main() -> None:
     write_metrics(_summary(table, params.data.sources), "metrics/merge.json")
 
     print(f"{len(good)} pictures from {len(archives)} sources, {len(rejected)} rejected")
-    if len(rejected) > params.merge.max_rejected:
+    if len(rejected) > params.merge.max_rejected or good.empty:
         first = "".join(f"\n  {row.image_id}: {row.reason}" for row in rejected.head(5).itertuples())
         raise SystemExit(
-            f"{len(rejected)} pictures rejected, merge.max_rejected allows {params.merge.max_rejected}. The first ones:{first}\n"
+            f"{len(rejected)} pictures rejected, {len(good)} left; merge.max_rejected allows {params.merge.max_rejected}. "
+            f"The first ones:{first}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
 

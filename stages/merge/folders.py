@@ -12,12 +12,13 @@ def read_folders(table: pd.DataFrame, folders: Folders) -> pd.DataFrame:
     The label is that of the nearest folder, upwards from the file, whose name is one of the registry's aliases; a
     picture without one gets the reason "no label".
     """
-    labels = {alias: label for label, aliases in folders.labels.items() for alias in aliases}
-    splits = {alias: split for split, aliases in folders.published.items() for alias in aliases}
+    labels = {alias.lower(): label for label, aliases in folders.labels.items() for alias in aliases}
+    splits = {alias.lower(): split for split, aliases in folders.published.items() for alias in aliases}
     table = table.copy()
     table["label"] = [_nearest(member, labels) for member in table.member]
     table["published_split"] = [_nearest(member, splits) for member in table.member]
-    table["augmented_from"] = [_original(source, member, folders.augmented) for source, member in zip(table.source, table.member, strict=True)]
+    places = zip(table.source, table.member, strict=True)
+    table["augmented_from"] = [_original(source, member, folders.augmented) for source, member in places]
     table.loc[(table.reason == "") & (table.label == ""), "reason"] = "no label"
     return table
 

@@ -1,6 +1,5 @@
 """Bring every picture that some fold uses to one size and geometry, in one array."""
 import numpy as np
-import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, INDEX, PIXELS, SAMPLES, read_table, write_metrics, write_table
 from stages.params import load_params
@@ -11,7 +10,8 @@ from stages.preprocess.render import render
 def main() -> None:
     params = load_params()
     size, geometry = params.model.image_size, params.preprocess.geometry
-    index = read_table(SAMPLES)[["image_id", "origin", "change", "label"]].drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
+    index = read_table(SAMPLES)[["image_id", "origin", "change", "label"]].drop_duplicates("image_id")
+    index = index.sort_values("image_id", ignore_index=True)
     catalog = read_table(CATALOG)[["image_id", "source", "member"]]
     index = index.merge(catalog, left_on="origin", right_on="image_id", suffixes=("", "_origin"), validate="many_to_one")
 
@@ -23,8 +23,10 @@ def main() -> None:
     originals = (index.change == "").to_numpy()
     groups = index.origin.map(read_table(CLUSTERS).set_index("image_id").group)
     result = giveaway(pixels[originals], index.label[originals].to_numpy(dtype=str), groups[originals].to_numpy())
-    write_metrics({"pictures": len(index), "image_size": size, "geometry": geometry, "geometry_alone": result}, "metrics/preprocess.json")
-    print(f"{len(index)} pictures of {size}x{size}; black bars alone tell the class with a balanced accuracy of {result['balanced_accuracy']}")
+    metrics = {"pictures": len(index), "image_size": size, "geometry": geometry, "geometry_alone": result}
+    write_metrics(metrics, "metrics/preprocess.json")
+    told = result["balanced_accuracy"]
+    print(f"{len(index)} pictures of {size}x{size}; black bars alone tell the class with a balanced accuracy of {told}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def bars(pixels: np.ndarray) -> np.ndarray:
     for axis in (2, 1):
         lines = bright.mean(axis) > 0.02
         empty = ~lines.any(1)
-        features += [np.where(empty, 1.0, lines.argmax(1) / lines.shape[1]), np.where(empty, 1.0, lines[:, ::-1].argmax(1) / lines.shape[1])]
+        features += [np.where(empty, 1.0, side.argmax(1) / lines.shape[1]) for side in (lines, lines[:, ::-1])]
     return np.stack(features, 1)
 
 

@@ -29,7 +29,9 @@ def main() -> None:
 
     torn = violations(placed)
     if len(torn):
-        raise SystemExit(f"split.group_by={params.group_by} is violated: {len(torn)} units stand on both sides, the first in fold and unit {torn[0]}")
+        raise SystemExit(
+            f"split.group_by={params.group_by} is violated: {len(torn)} units stand on both sides, the first in fold and unit {torn[0]}"
+        )
     leaks = report["leaks"]
     print(
         f"{report['pictures']} pictures in {report['folds']} fold(s); test pictures also in training: {leaks['test_pictures']} "

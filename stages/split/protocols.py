@@ -10,7 +10,8 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
 
     Returns the rows (image_id, fold, role) sorted by fold and image_id, and how many pictures were left out and why.
     """
-    originals = table[table.augmented_from == ""]
+    admitted = _of_kept_label(table) if params.distinct else table
+    originals = admitted[admitted.augmented_from == ""]
     rng = np.random.default_rng(params.seed)
     match params.protocol:
         case "kfold":
@@ -30,11 +31,14 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
     folds = []
     for number, (train, test) in enumerate(sides):
         if train.empty or test.empty:
-            raise SystemExit(f"split.protocol={params.protocol}: fold {number} has {len(train)} training and {len(test)} test pictures; check split in params.yaml")
+            raise SystemExit(
+                f"split.protocol={params.protocol}: fold {number} has {len(train)} training and {len(test)} test pictures; "
+                "check split in params.yaml"
+            )
         held = _share(train, params.validation_fraction, rng)
         roles = [(train[~held], "train"), (train[held], "validation"), (test, "test")]
         if params.augmented:
-            roles.append((_augmented_copies(table, train[~held], train[held], test, params), "train"))
+            roles.append((_augmented_copies(admitted, train[~held], train[held], test, params), "train"))
         folds += [rows[["image_id"]].assign(fold=number, role=role) for rows, role in roles]
     folds = pd.concat(folds).sort_values(["fold", "image_id"], ignore_index=True)
 
@@ -47,26 +51,30 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
     return folds, excluded | {"other": len(unused) - sum(excluded.values())}
 
 
+def _of_kept_label(table: pd.DataFrame) -> pd.DataFrame:
+    # Of a picture that occurs under several labels, what dedupe.on_conflict left: the rows of one label, or none.
+    return table[table.label == table.cluster.map(table[table.kept].set_index("cluster").label)]
+
+
 def _distinct(pool: pd.DataFrame, params: Split) -> pd.DataFrame:
     return pool[pool.kept] if params.distinct else pool
 
 
 def _by_side(pool: pd.DataFrame, train: pd.Series, test: pd.Series, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     # The picture that dedupe keeps may lie on the other side, so each side keeps its own copy of a cluster;
-    # and a unit that stands on both sides stays in the test, as published, and leaves the training.
+    # and a unit that stands on both sides stays in the published test, or in the sources that train, and leaves the other.
     train, test = pool[train], pool[test]
     if params.distinct:
-        conflict_free = set(pool.cluster[pool.kept])
-        train, test = (
-            side[side.cluster.isin(conflict_free)].sort_values(["kept", "image_id"], ascending=[False, True]).drop_duplicates("cluster").sort_index()
-            for side in (train, test)
-        )
+        order = {"by": ["kept", "image_id"], "ascending": [False, True]}
+        train, test = (side.sort_values(**order).drop_duplicates("cluster").sort_index() for side in (train, test))
     if params.protocol == "source":
         return train, test[~test.unit.isin(train.unit)]
     return train[~train.unit.isin(test.unit)], test
 
 
-def _augmented_copies(table: pd.DataFrame, train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, params: Split) -> pd.DataFrame:
+def _augmented_copies(
+    table: pd.DataFrame, train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, params: Split
+) -> pd.DataFrame:
     copies = table[(table.augmented_from != "") & table.cluster.isin(train.cluster)]
     if params.group_by == "none":
         return copies

@@ -1,0 +1,181 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import encode, set_params, smooth, write_archive
+
+from stages.catalog import CATALOG, read_table
+from stages.merge.__main__ import COLUMNS, main
+from stages.merge.folders import read_folders
+from stages.merge.scan import _scan_member
+from stages.pixels import head_box, squash
+from stages.sources import Folders
+
+PICTURE = smooth(0)
+pytestmark = pytest.mark.usefixtures("small_project")
+
+
+def merged(members: dict[str, bytes], **params) -> pd.DataFrame:
+    """The catalog, by member, of an archive of these members."""
+    set_params(**params)
+    write_archive("set", members)
+    main()
+    return read_table(CATALOG).set_index("member")
+
+
+def rejected() -> dict[str, str]:
+    return read_table("data/merged/rejected.csv").set_index("image_id").reason.to_dict()
+
+
+def outputs() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for folder in ("data/merged", "metrics") for path in sorted(Path(folder).iterdir())}
+
+
+def test_a_row_tells_what_is_stored_whatever_the_name_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    catalog = merged({
+        "Training/glioma/png.jpg": encode(PICTURE, "PNG"),
+        "Testing/normal/palette.jpeg": encode(PICTURE.convert("P"), "PNG"),
+        "Testing/notumor/rgba.png": encode(PICTURE.convert("RGBA")),
+        "Training/notumor/CMYK.JPG": encode(PICTURE.convert("CMYK"), "JPEG"),
+        "glioma/16bit": encode(Image.fromarray(np.asarray(PICTURE).astype(np.uint16) * 257)),
+        "glioma/turned.jpg": encode(PICTURE.convert("RGB"), "JPEG", exif=exif),
+    })  # fmt: skip
+    assert catalog.reset_index().columns.tolist() == ["member", *(column for column in COLUMNS if column != "member")]
+    assert catalog[["format", "mode"]].agg(" ".join, axis=1).to_dict() == {
+        "Training/glioma/png.jpg": "PNG L", "Testing/normal/palette.jpeg": "PNG P", "Testing/notumor/rgba.png": "PNG RGBA",
+        "Training/notumor/CMYK.JPG": "JPEG CMYK", "glioma/16bit": "PNG I;16", "glioma/turned.jpg": "JPEG RGB",
+    }  # fmt: skip
+    assert (catalog.width == 120).all() and (catalog.height == 140).all(), "as stored"
+    assert catalog.image_id.is_monotonic_increasing and (catalog.image_id == "set/" + catalog.index).all()
+    assert catalog.sha256["glioma/16bit"] == hashlib.sha256(encode(Image.fromarray(np.asarray(PICTURE).astype(np.uint16) * 257))).hexdigest()
+    assert catalog.label.to_dict() == {member: "glioma" if "glioma" in member else "notumor" for member in catalog.index}
+    assert catalog.published_split["Testing/notumor/rgba.png"] == "test" and catalog.published_split["glioma/16bit"] == ""
+
+    thumbnails, heads = np.load("data/merged/thumbnails.npy"), np.load("data/merged/heads.npy")
+    assert thumbnails.shape == heads.shape == (6, 64, 64) and thumbnails.dtype == heads.dtype == np.uint8
+    for row, member in enumerate(catalog.index):
+        upright = PICTURE.transpose(Image.Transpose.ROTATE_270) if "turned" in member else PICTURE
+        assert np.corrcoef(thumbnails[row].ravel(), squash(upright, 64).ravel())[0, 1] > 0.995, member
+        assert np.corrcoef(heads[row].ravel(), squash(upright, 64, head_box(upright)).ravel())[0, 1] > 0.99, member
+
+
+def test_thumbnails_stand_in_the_order_of_the_catalog():
+    pictures = {f"glioma/{number}.png": smooth(number) for number in range(70)}  # more than a chunk, and 10 sorts before 2
+    catalog = merged({member: encode(image) for member, image in pictures.items()} | {"glioma/5x.png": b"broken"})
+    thumbnails = np.load("data/merged/thumbnails.npy")
+    assert len(catalog) == len(thumbnails) == 70
+    for row, member in enumerate(catalog.index):
+        assert (thumbnails[row] == squash(pictures[member], 64)).all()
+
+
+def test_what_is_unusable_is_listed_with_its_reason_and_nothing_else_is_lost():
+    good = encode(PICTURE, "JPEG")
+    catalog = merged(
+        {
+            "glioma/a.jpg": good, "glioma/cut.jpg": good[: len(good) // 2], "glioma/notes.txt": b"hello", "glioma/empty.jpg": b"",
+            "other/a.jpg": good, "loose.jpg": good, "glioma/large.png": encode(Image.new("L", (400, 400))),
+        },
+        merge__max_megapixels=0.1,
+    )  # fmt: skip
+    assert catalog.index.tolist() == ["glioma/a.jpg"]
+    assert rejected() == {
+        "set/glioma/cut.jpg": "damaged: OSError", "set/glioma/notes.txt": "not an image", "set/glioma/empty.jpg": "not an image",
+        "set/other/a.jpg": "no label", "set/loose.jpg": "no label", "set/glioma/large.png": "too large",
+    }  # fmt: skip
+    metrics = json.loads(Path("metrics/merge.json").read_text())
+    assert metrics["pictures"] == 1 and metrics["rejected"] == 6
+    assert metrics["reasons"] == {"damaged: OSError": 1, "no label": 2, "not an image": 2, "too large": 1}
+    assert metrics["labels"] == {"glioma": 1}
+
+
+def test_too_many_rejected_pictures_stop_the_pipeline_and_say_which():
+    members = {"glioma/a.png": encode(PICTURE), "tumour/b.png": encode(PICTURE), "tumour/c.png": encode(PICTURE)}
+    with pytest.raises(SystemExit) as exit:
+        merged(members, merge__max_rejected=1)
+    assert "2 pictures rejected" in exit.value.code and "merge.max_rejected allows 1" in exit.value.code
+    assert "set/tumour/b.png: no label" in exit.value.code and "data/sources.yaml" in exit.value.code
+    assert len(merged(members, merge__max_rejected=2)) == 1
+
+
+def test_nothing_left_stops_the_pipeline_too():
+    with pytest.raises(SystemExit, match="1 pictures rejected, 0 left"):
+        merged({"tumour/b.png": encode(PICTURE)})
+
+
+def test_an_unknown_source_is_one_line_and_costs_no_archive():
+    write_archive("set", {"glioma/a.png": encode(PICTURE)})
+    set_params(data__sources=["sett"])
+    with pytest.raises(SystemExit, match="'sett' is not in data/sources.yaml"):
+        main()
+    assert Path("data/raw/set.zip").exists()
+
+
+def test_the_nearest_folder_names_the_class():
+    folders = Folders(labels={"glioma": ["glioma"], "notumor": ["No Tumor", "normal"]}, published={"train": ["training"], "test": ["test"]})
+    members = ["glioma/normal/a.jpg", "Test/NORMAL/glioma/a.jpg", "training/no tumor/deep/er/a.jpg", "x/glioma.jpg", "glioma_2/a.jpg"]
+    table = read_folders(pd.DataFrame({"source": "set", "member": members, "reason": ["", "", "", "", "not an image"]}), folders)
+    assert table.label.tolist() == ["notumor", "glioma", "notumor", "", ""]
+    assert table.published_split.tolist() == ["", "test", "train", "", ""]
+    assert table.reason.tolist() == ["", "", "", "no label", "not an image"]
+    assert (table.augmented_from == "").all()
+
+
+def test_augmented_copies_know_their_original():
+    picture = encode(PICTURE)
+    catalog = merged(dict.fromkeys(["glioma/a.jpg", "glioma/a_HF_.jpg", "glioma/a_BR_.jpg", "glioma/a_b.jpg"], picture))
+    assert catalog.augmented_from.to_dict() == {
+        "glioma/a.jpg": "", "glioma/a_HF_.jpg": "set/glioma/a.jpg", "glioma/a_BR_.jpg": "set/glioma/a.jpg", "glioma/a_b.jpg": "",
+    }  # fmt: skip
+    assert json.loads(Path("metrics/merge.json").read_text())["sources"]["set"]["augmented"] == 2
+
+
+@pytest.mark.parametrize("patients", [("P1", "P2", ""), ("007", "12", "13")])
+def test_annotations_come_from_the_project_and_from_the_archive(patients):
+    files = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)}
+    sha = [hashlib.sha256(data).hexdigest() for data in files.values()]
+    Path("data/annotations.csv").write_text(f"sha256,patient,plane\n{sha[0]},{patients[0]},axial\n{'0' * 64},other,axial\n")
+    shipped = f"sha256,patient,plane\n{sha[0]},wrong,wrong\n{sha[1]},{patients[1]},\n{sha[2]},{patients[2]},sagittal\n"
+    catalog = merged(files | {"annotations.csv": shipped.encode()})
+    assert catalog.patient.tolist() == list(patients)
+    assert catalog.plane.tolist() == ["axial", "", "sagittal"]
+    assert rejected() == {}
+    assert json.loads(Path("metrics/merge.json").read_text())["annotated"] == {"patient": sum(map(bool, patients)), "plane": 2}
+
+
+def test_numeric_patients_alone_are_text_too():
+    data = encode(PICTURE)
+    Path("data/annotations.csv").write_text(f"sha256,patient,plane\n{hashlib.sha256(data).hexdigest()},007,axial\n")
+    catalog = merged({"glioma/a.png": data, "glioma/b.png": encode(smooth(1))})
+    assert catalog.patient.tolist() == ["007", ""]
+
+
+def test_archives_of_another_choice_of_sources_are_removed():
+    for name in ("left.zip", "left.json", "set.json", "notes.txt"):
+        (Path("data/raw") / name).write_text("{}")
+    merged({"glioma/a.png": encode(PICTURE)})
+    assert sorted(path.name for path in Path("data/raw").iterdir()) == ["notes.txt", "set.json", "set.zip"]
+
+
+def test_same_input_gives_the_same_bytes(monkeypatch):
+    members = {f"{'glioma' if n % 2 else 'normal'}/{n}.jpg": encode(smooth(n), "JPEG") for n in range(70)} | {"glioma/x.jpg": b"x"}
+    merged(members)
+    first = outputs()
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    merged(members)
+    assert outputs() == first and set(first) == {
+        "data/merged/catalog.csv", "data/merged/heads.npy", "data/merged/rejected.csv", "data/merged/thumbnails.npy", "metrics/merge.json",
+    }  # fmt: skip
+
+
+def test_a_member_is_scanned_the_same_in_process():
+    row, thumbnail, head = _scan_member("set", "glioma/a.png", encode(PICTURE), 50)
+    assert row[:2] == ("set", "glioma/a.png") and row[3:] == (120, 140, "L", "PNG", "")
+    assert (thumbnail == squash(PICTURE, 64)).all() and (head == squash(PICTURE, 64, head_box(PICTURE))).all()
+    row, thumbnail, head = _scan_member("set", "glioma/a.png", b"x", 50)
+    assert row[3:] == (0, 0, "", "", "not an image") and not thumbnail.any() and not head.any()

@@ -1,0 +1,110 @@
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from synthetic import ROOT
+
+from stages.params import Params, Section, _describe, load_params
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch):
+    """What load_params says when a key of params.yaml is set, or dropped where no value is given."""
+    monkeypatch.chdir(tmp_path)
+
+    def change(key, *value):
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        *path, name = key.split(".")
+        section = params
+        for part in path:
+            section = section[part]
+        if value:
+            section[name] = value[0]
+        else:
+            del section[name]
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        with pytest.raises(SystemExit) as exit:
+            load_params()
+        assert "\n" not in exit.value.code
+        return exit.value.code
+
+    return change
+
+
+def test_the_project_s_params_are_valid():
+    assert load_params(ROOT / "params.yaml").split.folds >= 2
+
+
+@pytest.mark.parametrize("text, value", [("1e-06", 1e-6), ("1.0e-06", 1e-6), ("1e-3", 1e-3), ("1", 1.0)])
+def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
+    params = tmp_path / "params.yaml"
+    params.write_text(re.sub(r"\n  lr: \S+", f"\n  lr: {text}", (ROOT / "params.yaml").read_text()))
+    loaded = load_params(params).train.lr
+    assert loaded == value and isinstance(loaded, float)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("train.epoch", 3), ("nonsense", {}), ("train.augment.blur", 1),
+        ("train.epochs", "8"), ("train.epochs", 8.5), ("train.epochs", True), ("train.epochs", 0), ("train.lr", "fast"),
+        ("train.lr", 0), ("train.lr", float("inf")), ("train.lr", "nan"), ("train.lr", True), ("split.distinct", "yes"),
+        ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
+        ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3),
+    ],
+)  # fmt: skip
+def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, value):
+    assert refusal(key, value).startswith(f"params.yaml: {key}")
+
+
+@pytest.mark.parametrize("key", ["train.lr", "split", "train.augment.mirror"])
+def test_missing_key_is_one_line_that_names_it(refusal, key):
+    assert refusal(key).startswith(f"params.yaml: {key}: Field required")
+
+
+def test_neighbours_below_copies_only(refusal):
+    assert "neighbour must not be above same" in refusal("dedupe.neighbour", 0.99)
+
+
+@pytest.mark.parametrize("content", ["", "train: [", "- a\n"])
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(SystemExit, match=re.escape(f"{path}: ")) as exit:
+        load_params(path)
+    assert "\n" not in exit.value.code
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="No such file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def leaves(values: dict, prefix=""):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def test_every_key_is_declared_and_every_declared_key_is_there():
+    assert {key for key, _ in _describe(Params)} == set(leaves(yaml.safe_load((ROOT / "params.yaml").read_text())))
+
+
+def test_the_module_prints_a_line_a_key(tmp_path, monkeypatch, capsys):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "stages/params.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [key for key, _ in _describe(Params)]
+    assert any(line.startswith("split.folds") and "kfold" in line for line in lines)
+
+
+def test_params_cannot_be_changed_by_a_stage():
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(ROOT / "params.yaml").split.folds = 3
+    assert issubclass(Params, Section)

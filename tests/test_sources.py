@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from synthetic import ROOT
+
+from stages.sources import load_source, load_sources
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """The project's registry, to change: a function that stores it."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+
+    def store(change):
+        content = yaml.safe_load((ROOT / "data/sources.yaml").read_text())
+        change(content)
+        Path("data/sources.yaml").write_text(yaml.safe_dump(content))
+
+    return store
+
+
+def test_the_project_s_registry_is_valid_and_every_source_knows_the_same_classes():
+    sources = load_sources(ROOT / "data/sources.yaml")
+    assert {"sartaj", "nickparvar", "crystal-clean", "phantom"} <= set(sources)
+    assert len({tuple(sorted(source.folders.labels)) for source in sources.values()}) == 1
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert set(params["data"]["sources"]) <= set(sources)
+
+
+def test_an_unknown_name_is_one_line_with_the_known_ones(registry):
+    registry(lambda content: None)
+    with pytest.raises(SystemExit) as exit:
+        load_source("sartja")
+    assert "'sartja'" in exit.value.code and "nickparvar" in exit.value.code and "\n" not in exit.value.code
+    assert load_source("sartaj").archive.slug == "sartajbhuvaji/brain-tumor-classification-mri"
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("archive.slug", "no-owner"), ("archive.version", "1"), ("archive.licence", None), ("archive.url", "http://x"),
+        ("folders.labels", ["glioma"]), ("folders.published", {"trian": ["training"]}), ("folders.label", {}),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_names_the_key(registry, key, value):
+    section, name = key.split(".")
+    registry(lambda content: content["sartaj"][section].update({name: value}))
+    with pytest.raises(SystemExit) as exit:
+        load_sources()
+    assert exit.value.code.startswith(f"data/sources.yaml: sartaj.{key}") and "\n" not in exit.value.code
+
+
+@pytest.mark.parametrize("content", ["", "- sartaj", "sartaj: [", "sartaj: 3"])
+def test_a_file_that_is_no_registry_is_one_line(registry, content):
+    Path("data/sources.yaml").write_text(content)
+    with pytest.raises(SystemExit, match="data/sources.yaml: ") as exit:
+        load_sources()
+    assert "\n" not in exit.value.code
+
+
+def test_a_missing_registry_is_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="No such file"):
+        load_sources(tmp_path / "sources.yaml")

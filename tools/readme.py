@@ -1,0 +1,64 @@
+"""Write the README's result tables from metrics/, so that they cannot say anything else."""
+import json
+from pathlib import Path
+
+from tools.markers import replace_part
+
+README = Path("README.md")
+OVERALL = {
+    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1",
+    "macro_auroc": "Macro-AUROC", "ece": "Expected calibration error", "brier": "Brier score (0 to 2)",
+}  # fmt: skip
+
+
+def main() -> None:
+    for name, text in tables().items():
+        replace_part(README, name, text)
+
+
+def tables() -> dict[str, str]:
+    """Marker name -> Markdown table, from the metrics that are in metrics/ now."""
+    summary, dedupe, split = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("summary", "dedupe", "split"))
+    return {"results": _results(summary), "leaks": _leaks(dedupe, split)}
+
+
+def _results(summary: dict) -> str:
+    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
+    lines = [
+        f"{summary['pictures']:,} distinct pictures of {summary['groups']} patients and groups, {summary['folds']} fold(s); "
+        "mean over folds, standard deviation over folds, 95 % interval by bootstrap over groups.",
+        "",
+        "| | mean | std | 95 % interval |",
+        "| --- | ---: | ---: | :---: |",
+        *(f"| {title} | {_row(summary[name])}" for name, title in OVERALL.items()),
+        "",
+        "| class | precision | recall | F1 | specificity |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(f"| {name} | " + " | ".join(f"{summary[name][m]['mean']:.3f}" for m in ("precision", "recall", "f1", "specificity")) + " |" for name in classes),
+    ]
+    return "\n".join(lines)
+
+
+def _row(figure: dict) -> str:
+    return f"{figure['mean']:.3f} | {figure['std']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+
+
+def _leaks(dedupe: dict, split: dict) -> str:
+    copies = ", ".join(f"{count:,} {name}" for name, count in dedupe["copies"].items() if count)
+    lines = [
+        f"{dedupe['pictures']:,} files hold {dedupe['distinct']:,} distinct pictures in {dedupe['groups']} groups. The copies: {copies}.",
+        "",
+        "| set | published test pictures | also in its published training | of these, byte for byte | test pictures whose group is in training |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {name} | {row['test']:,} | {row['in_training']:,} ({row['share']:.0%}) | {row['in_training_byte_identical']:,} | {row['group_in_training']:,} |"
+            for name, row in dedupe["published_test_in_training"].items()
+        ),
+        "",
+        f"In this project's split: {split['leaks']['test_pictures']} test pictures in training, {split['leaks']['patients']} patients on both sides.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
