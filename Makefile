@@ -16,6 +16,7 @@ check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the
 
 lint: .venv/installed
 	ruff check .
+	ruff format --check .
 
 readme: .venv/installed  ## the README's result tables, from metrics/
 	python -m tools.readme

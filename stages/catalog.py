@@ -1,4 +1,5 @@
 """The tables that stages hand to one another: read and written alike everywhere, so that they are the same bytes everywhere."""
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """The network: a timm or torchvision backbone with a new classifier, what of it is trained, and how weights are put into it."""
+
 import difflib
 import re
 

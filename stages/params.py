@@ -2,6 +2,7 @@
 
 `python -m stages.params` checks params.yaml and prints this table.
 """
+
 import sys
 from pathlib import Path
 from typing import Annotated, Literal

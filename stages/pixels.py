@@ -1,4 +1,5 @@
 """Pictures as arrays: decoding, the three geometries and the black border, for every stage alike."""
+
 import io
 import warnings
 

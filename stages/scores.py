@@ -4,6 +4,7 @@
 picture counts once. A figure without a definition (the recall of a class with no picture) is NaN, and a macro average is
 the mean over the classes that have one; so are scikit-learn's balanced_accuracy_score and, by default, f1_score.
 """
+
 import numpy as np
 
 METRICS = {

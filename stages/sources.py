@@ -1,4 +1,5 @@
 """The registry of data sets, data/sources.yaml."""
+
 from pathlib import Path
 from typing import Literal
 

@@ -1,4 +1,5 @@
 """Small projects and pictures that several tests share."""
+
 import io
 import shutil
 import zipfile
@@ -48,7 +49,7 @@ def encode(image: Image.Image, form: str = "PNG", **options) -> bytes:
 
 def smooth(seed: int, width: int = 120, height: int = 140, border: int = 12) -> Image.Image:
     """A random smooth grey picture, unlike any of another seed, in a black border."""
-    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(height, width)), 9)
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(height, width)), 6)
     grey = np.interp(noise, (noise.min(), noise.max()), (30, 220)).astype(np.uint8)
     for edge in (grey[:border], grey[-border:], grey[:, :border], grey[:, -border:]):
         edge[:] = 0

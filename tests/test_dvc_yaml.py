@@ -1,4 +1,5 @@
 """dvc.yaml against the code: a stage depends on exactly what it reads, so that nothing re-runs in vain and nothing is stale."""
+
 import ast
 import re
 import subprocess
@@ -79,8 +80,14 @@ def test_every_path_under_data_in_the_code_is_declared(stage):
     declared = [*STAGES[stage]["deps"], *outs(stage), *(next(iter(p)) for p in STAGES[stage].get("params", []) if isinstance(p, dict))]
     declared = [path.split("/${")[0] for path in declared]
     for module in modules(stage):
-        named = [CONSTANTS[name.split(".")[-1]] for name in imports(module) if name.startswith("stages.catalog.") and name.split(".")[-1] in CONSTANTS]
-        literals = [node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        named = [
+            CONSTANTS[name.split(".")[-1]]
+            for name in imports(module)
+            if name.startswith("stages.catalog.") and name.split(".")[-1] in CONSTANTS
+        ]
+        literals = [
+            node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
         for path in named + [literal.rstrip("/") for literal in literals if re.fullmatch(r"data/\S*", literal)]:
             assert covers(declared, path), f"{module.name} uses {path}"
 
@@ -108,7 +115,9 @@ def test_every_key_is_tracked_by_a_stage_and_every_tracked_key_exists():
 def test_every_key_is_read_by_a_stage_that_tracks_it(key):
     name = key.split(".")[-1]
     stages = [stage for stage in STAGES if any(key == entry or key.startswith(entry + ".") for entry in tracked(stage))]
-    paths = [path for stage in stages for path in (*modules(stage), *(ROOT / f"stages/{noun}.py" for noun in nouns(modules(stage)) - {"params"}))]
+    paths = [
+        path for stage in stages for path in (*modules(stage), *(ROOT / f"stages/{noun}.py" for noun in nouns(modules(stage)) - {"params"}))
+    ]
     attributes = {node.attr for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     assert name in attributes or f'"{name}"' in "".join(path.read_text() for path in paths), f"{key} is read by none of {stages}"
 

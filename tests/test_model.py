@@ -1,4 +1,5 @@
 """Every family that the project is used with: classifier, freezing, frozen batch norms, weights in and out."""
+
 import copy
 
 import pytest

@@ -1,4 +1,5 @@
 """The pipeline as a user runs it: DVC commands in a fresh clone, on a small synthetic data set."""
+
 import json
 import os
 import re
@@ -43,7 +44,9 @@ def ran(output: str) -> set[str]:
 def clone(tmp_path_factory) -> Path:
     """A git repository of the checkout's files, results apart, with small params and their results committed."""
     folder = tmp_path_factory.mktemp("clone")
-    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     for name in filter(None, files.stdout.split("\0")):
         if not name.startswith(("metrics/", "dvc.lock", "tests/")) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

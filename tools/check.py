@@ -2,6 +2,7 @@
 
 With --base REV, prints what the change since REV did to params and metrics, as Markdown tables.
 """
+
 import argparse
 import re
 import subprocess

@@ -2,6 +2,7 @@
 
 python -m tools.costs runs what `dvc repro` would run (all of it with --force) and rewrites the table in docs/performance.md.
 """
+
 import argparse
 import io
 import os

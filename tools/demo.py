@@ -2,12 +2,16 @@
 
 The folder is a copy of this checkout with recipes/demo.yaml applied to params.yaml and a DVC of its own.
 """
+
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from stages.aggregate.table import to_text
 
 DEMO = Path("demo")
 RESULTS = ("metrics/", "dvc.lock")  # they belong to the real data
@@ -19,9 +23,10 @@ def main() -> None:
         code = subprocess.run(command, cwd=DEMO).returncode
         if code:
             sys.exit(f"`{' '.join(command)}` failed in {DEMO}/ (see above); after a fix, `make demo` goes on where it stopped")
-    subprocess.run(["dvc", "metrics", "show", "metrics/train.json", "metrics/dedupe.json"], cwd=DEMO, check=True)
+    summary = json.loads((DEMO / "metrics/summary.json").read_text())
+    print("\n" + to_text(summary))
     print(
-        f"\nDemonstration on synthetic pictures: not a result. Where to look, in {DEMO}/:\n"
+        f"\nWhere to look, in {DEMO}/:\n"
         "  metrics/summary.json               every figure with its interval\n"
         "  metrics/plots/html/index.html      confusion, ROC, learning curves (open in a browser)\n"
         "  metrics/dedupe.json, split.json    copies found, what would have leaked\n"
@@ -32,7 +37,9 @@ def main() -> None:
 
 def lay_out(folder: Path, recipe: Path) -> None:
     """Copy the checkout's own files, results apart, into a folder and apply a recipe; what DVC made there before stays."""
-    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
+    )
     for name in filter(None, tracked.stdout.split("\0")):
         if not name.startswith(RESULTS) and Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

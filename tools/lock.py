@@ -1,4 +1,5 @@
 """Write requirements.lock: the exact versions of what is installed here, project and development packages alike."""
+
 import re
 import subprocess
 import sys
@@ -16,7 +17,9 @@ HEADER = """\
 
 def main() -> None:
     frozen = subprocess.run([sys.executable, "-m", "pip", "freeze", "--all"], check=True, capture_output=True, text=True).stdout
-    lines = [re.sub(r"\+[\w.]+$", "", line) for line in frozen.splitlines() if not PINNED_BY_TORCH.match(line) and not INSTALLERS.match(line)]
+    lines = [
+        re.sub(r"\+[\w.]+$", "", line) for line in frozen.splitlines() if not PINNED_BY_TORCH.match(line) and not INSTALLERS.match(line)
+    ]
     Path("requirements.lock").write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
 
 

@@ -1,4 +1,5 @@
 """Generated parts of hand-written Markdown files."""
+
 import re
 from pathlib import Path
 

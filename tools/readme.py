@@ -1,4 +1,5 @@
 """Write the README's result tables from metrics/, so that they cannot say anything else."""
+
 import json
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def _results(summary: dict) -> str:
         "",
         "| class | precision | recall | F1 | specificity |",
         "| --- | ---: | ---: | ---: | ---: |",
-        *(f"| {name} | " + " | ".join(f"{summary[name][m]['mean']:.3f}" for m in ("precision", "recall", "f1", "specificity")) + " |" for name in classes),
+        *(
+            f"| {name} | " + " | ".join(f"{summary[name][m]['mean']:.3f}" for m in ("precision", "recall", "f1", "specificity")) + " |"
+            for name in classes
+        ),
     ]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen."""
-import pandas as pd
 
 from stages.aggregate.bootstrap import draw_groups, summarise
+from stages.aggregate.table import to_text
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
 from stages.scores import CLASS_METRICS, METRICS
@@ -36,23 +36,7 @@ def main() -> None:
     summary |= {name: figures[name] for name in METRICS}
     summary |= {name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes}
     write_metrics(summary, SUMMARY)
-    print(to_text(summary, classes))
-
-
-def to_text(summary: dict, classes: list[str]) -> str:
-    """The summary as a table: mean and 95 % interval, a line a figure, then a line a class."""
-    overall = pd.DataFrame({name: {"": _cell(summary[name])} for name in METRICS}).T
-    by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
-    folds = "1 fold" if summary["folds"] == 1 else f"{summary['folds']} folds"
-    counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {folds}; mean [95 % interval]"
-    lines = [counts, overall.to_string(header=False), "", by_class.to_string(), "", f"All of it: {SUMMARY}; curves: dvc plots show"]
-    if summary["demonstration"]:
-        lines += ["demonstration on synthetic pictures: not a result"]
-    return "\n".join(lines)
-
-
-def _cell(figure: dict) -> str:
-    return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    print(to_text(summary))
 
 
 if __name__ == "__main__":

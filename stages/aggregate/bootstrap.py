@@ -1,4 +1,5 @@
 """Mean, spread and confidence interval of every figure over the folds."""
+
 import numpy as np
 import pandas as pd
 

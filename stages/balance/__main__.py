@@ -1,4 +1,5 @@
 """Even out the planes of a class in the training part of each fold, after franceschin et al., "Unbalanced data"."""
+
 import pandas as pd
 
 from stages.balance.planes import add_copies, plane_weights, shares

@@ -1,4 +1,5 @@
 """Which class x plane cells are short, and the copies or weights that make up for it."""
+
 import numpy as np
 import pandas as pd
 

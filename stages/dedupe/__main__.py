@@ -1,4 +1,5 @@
 """Find every copy of a picture, keep one, and group what a split must not tear apart."""
+
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -57,7 +58,7 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
         "kept": int(table.kept.sum()),
         "kept_labels": catalog.label[table.kept].value_counts().sort_index().to_dict(),
         "groups": own.group.nunique(),
-        "largest_group": int(own.group[own.kept].value_counts().max()),
+        "largest_group": int(own.groupby("group").kept.sum().max()),
         "conflicting_clusters": conflicts.cluster.nunique(),
         "clusters_of_several_patients": int((patients > 1).sum()),
         "copies": {name: int(copies.get(name, 0)) for name in names},

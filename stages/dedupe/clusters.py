@@ -1,4 +1,5 @@
 """Pictures that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array

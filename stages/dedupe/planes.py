@@ -1,4 +1,5 @@
 """The plane of every picture: annotated, propagated among copies, or predicted from its gradients."""
+
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -23,7 +24,7 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
     votes["share"] = votes.votes / votes.groupby("cluster").votes.transform("sum")
     votes = votes.sort_values(["cluster", "votes", "plane"], ascending=[True, False, True]).drop_duplicates("cluster").set_index("cluster")
 
-    result = pd.DataFrame({"plane": table.cluster.map(votes.plane).fillna(""), "plane_source": "propagated"})
+    result = pd.DataFrame({"plane": table.cluster.map(votes.plane).astype("string").fillna(""), "plane_source": "propagated"})
     result["plane_confidence"] = table.cluster.map(votes.share)
     own = table.plane != ""
     own_planes = table.plane[own].to_frame().assign(source="annotated", confidence=1.0)

@@ -5,6 +5,7 @@ projection never lengthens a distance, so searching a few coefficients of the co
 misses nothing, and only what it finds is compared in full. Mirroring a picture changes no coefficient but the sign of
 every second one, so the flipped queries cost no further transform.
 """
+
 import faiss
 import numpy as np
 import pandas as pd
@@ -43,8 +44,9 @@ def similar_pairs(thumbnails: np.ndarray, threshold: float, exact_up_to: int, na
             found.append((first[ahead][same], second[ahead][same], np.full(same.sum(), orientation, object), correlation[same]))
     first, second, orientation, correlation = (np.concatenate(column) for column in zip(*found, strict=True))
     pairs = pd.DataFrame({"first": first, "second": second, "orientation": orientation, "correlation": correlation})
-    # A symmetric picture matches in several orientations; on a tie the sort keeps the plainest, the one listed first.
-    pairs = pairs.sort_values(["first", "second", "correlation"], ascending=[True, True, False], kind="stable")
+    # A symmetric picture matches in several orientations; among equals, but for rounding, the plainest stays: the one listed first.
+    order = ["first", "second", "correlation"]
+    pairs = pairs.sort_values(order, ascending=[True, True, False], key=lambda column: column.round(5), kind="stable")
     return pairs.drop_duplicates(["first", "second"]).reset_index(drop=True)
 
 

@@ -2,6 +2,7 @@
 
 The files are generated (archive.phantom in data/sources.yaml), or come from the folder that BRAIN_MRI_MIRROR names, or from Kaggle.
 """
+
 import argparse
 import json
 import os

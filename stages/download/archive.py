@@ -2,6 +2,7 @@
 
 Stored, members sorted by path, fixed times and permissions: the same files give the same bytes wherever they came from.
 """
+
 import hashlib
 import re
 import shutil

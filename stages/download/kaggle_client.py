@@ -3,6 +3,7 @@
 The client resumes a partial download, on a retry and in a later run, and shows its progress. It lacks timeouts, and
 retries of the first request: those are added here.
 """
+
 import contextlib
 import io
 import logging

@@ -1,4 +1,5 @@
 """Files that are on the disk already: the folder that BRAIN_MRI_MIRROR names, or the inputs of a Kaggle notebook."""
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,6 +3,7 @@
 It has the faults of the real sets on purpose: slices of one patient stand on both sides of the published split, pictures
 recur as copies, some under another class's name, and the no-tumour pictures differ in size, mode, contrast and plane.
 """
+
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,10 +145,12 @@ def draw(template: anatomy.Template, examination: Examination, plane: str, index
 def _annotations(originals: pd.DataFrame, members: dict[str, bytes], rng: np.random.Generator) -> bytes:
     """sha256,patient,plane of the tumour pictures; every eighth patient is unknown, and about every eighth plane."""
     rows = originals[originals.label != "notumor"]
-    table = pd.DataFrame({
-        "sha256": [hashlib.sha256(members[member]).hexdigest() for member in rows.member],
-        "patient": rows.patient.where(rows.number % 8 != 3, "").to_numpy(),
-        "plane": rows.plane.where(rng.random(len(rows)) < 7 / 8, "").to_numpy(),
-    })
+    table = pd.DataFrame(
+        {
+            "sha256": [hashlib.sha256(members[member]).hexdigest() for member in rows.member],
+            "patient": rows.patient.where(rows.number % 8 != 3, "").to_numpy(),
+            "plane": rows.plane.where(rng.random(len(rows)) < 7 / 8, "").to_numpy(),
+        }
+    )
     table = table[(table.patient != "") | (table.plane != "")].sort_values("sha256")
     return table.to_csv(index=False, lineterminator="\n").encode()

@@ -3,6 +3,7 @@
 Positions are millimetres of MNI space, x to the right, y forwards, z upwards, as arrays [3, n]. A slice is sampled straight
 from the template volumes: no volume is ever resampled. Shapes are given as distances to their surface in mm, negative inside.
 """
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,4 +1,5 @@
 """The copies of a picture that real collections are full of, each made from the bytes of an image file."""
+
 import io
 from collections.abc import Callable
 

@@ -2,6 +2,7 @@
 
 A lesion is placed and painted at template positions, so it bends with the patient's anatomy.
 """
+
 from dataclasses import dataclass
 
 import numpy as np

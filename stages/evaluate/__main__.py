@@ -3,6 +3,7 @@
 Reads data/models, data/balanced/samples.csv and data/preprocessed; writes data/predictions.csv, metrics/evaluate.json
 (one entry a fold) and the tables behind the plots, metrics/plots/*.csv.
 """
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """The tables behind the plots of the test predictions, all folds pooled."""
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve

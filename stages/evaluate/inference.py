@@ -1,4 +1,5 @@
 """Pixels and a model in, probabilities out."""
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Merge the archives into one catalog: every picture decoded once, labelled, annotated, and reduced to two thumbnails."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Patients and planes, known by the sha256 of a file."""
+
 import io
 import zipfile
 from pathlib import Path
@@ -18,5 +19,5 @@ def annotate(table: pd.DataFrame, archives: dict[str, Path]) -> pd.DataFrame:
     known = pd.concat(tables).drop_duplicates("sha256").set_index("sha256")
     table = table.copy()
     for column in ("patient", "plane"):
-        table[column] = table.sha256.map(known[column]).fillna("")
+        table[column] = table.sha256.map(known[column]).astype("string").fillna("")
     return table

@@ -1,4 +1,5 @@
 """What folder and file names say: label, published split, and which file is an augmented copy of which."""
+
 import re
 
 import pandas as pd

@@ -1,4 +1,5 @@
 """Decode every archive member once, on all cores."""
+
 import hashlib
 import os
 import zipfile

@@ -1,4 +1,5 @@
 """Bring every picture that some fold uses to one size and geometry, in one array."""
+
 import numpy as np
 
 from stages.catalog import CATALOG, CLUSTERS, INDEX, PIXELS, SAMPLES, read_table, write_metrics, write_table

@@ -1,4 +1,5 @@
 """How much of the label the geometry alone gives away."""
+
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score

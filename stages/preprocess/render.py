@@ -1,4 +1,5 @@
 """Decode and resize on all cores, straight into one array."""
+
 import os
 import zipfile
 from concurrent.futures import ProcessPoolExecutor

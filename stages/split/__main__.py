@@ -1,4 +1,5 @@
 """Divide the pictures into folds by one of four protocols, and audit what stands on both sides."""
+
 import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_metrics, write_table

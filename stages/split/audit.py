@@ -1,4 +1,5 @@
 """What stands on both sides of a split, and how classes and planes are spread."""
+
 import pandas as pd
 
 

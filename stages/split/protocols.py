@@ -1,4 +1,5 @@
 """The four protocols: kfold, holdout, the published folders, and other sources to test on."""
+
 import numpy as np
 import pandas as pd
 

@@ -1,4 +1,5 @@
 """Train one model a fold, all in one process: pixels and weights are loaded once."""
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """Checkpoints outside the DVC outputs, so that a run that was killed goes on where it was."""
+
 import hashlib
 import os
 import shutil

@@ -1,4 +1,5 @@
 """Pixels on the device, and batches of them: augmented for training, plain for validation."""
+
 from dataclasses import dataclass
 
 import numpy as np

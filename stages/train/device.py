@@ -1,4 +1,5 @@
 """Where and how precisely to compute."""
+
 import ctypes
 import sys
 
@@ -38,7 +39,11 @@ def keep_float32(model: nn.Module) -> None:
     weights: its fallback takes up to ten times as long as float32 (docs/performance.md).
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels and (module.stride[0] > 1 or module.kernel_size[0] > 3):
+        if (
+            isinstance(module, nn.Conv2d)
+            and 1 < module.groups == module.in_channels
+            and (module.stride[0] > 1 or module.kernel_size[0] > 3)
+        ):
             module.forward = _in_float32(module.forward)
 
 

@@ -1,4 +1,5 @@
 """The training of one fold."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,14 @@ class Result:
 
 
 def train_fold(
-    model: nn.Module, images: Images, train: Rows, validation: Rows, params: Train, fold: int, precision: torch.dtype, checkpoints: Checkpoints
+    model: nn.Module,
+    images: Images,
+    train: Rows,
+    validation: Rows,
+    params: Train,
+    fold: int,
+    precision: torch.dtype,
+    checkpoints: Checkpoints,
 ) -> Result:
     """Train a model, which is already on the device, from the last checkpoint of this fold if there is one.
 
@@ -61,7 +69,9 @@ def train_fold(
             total += loss.detach() * len(batch)
         train_loss = float(total) / sum(map(len, batches))
         if not torch.isfinite(torch.tensor(train_loss)):
-            raise SystemExit(f"Training diverged: the loss of fold {fold}, epoch {epoch + 1} is {train_loss}. Lower train.lr (now {params.lr:g}).")
+            raise SystemExit(
+                f"Training diverged: the loss of fold {fold}, epoch {epoch + 1} is {train_loss}. Lower train.lr (now {params.lr:g})."
+            )
 
         scores = _validate(model, images, validation, precision)
         result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})

@@ -1,4 +1,5 @@
 """Optimiser and the course of the learning rate."""
+
 import math
 
 import torch

@@ -1,4 +1,5 @@
 """Fetch the pretrained weights of model.backbone and store them in one form, whatever they came in: safetensors, without a classifier."""
+
 import hashlib
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Weights from a file of one's own. Only tensors are ever read: a pickle that would run code is refused."""
+
 import hashlib
 from pathlib import Path
 

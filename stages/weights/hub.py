@@ -1,4 +1,5 @@
 """Weights from where timm and torchvision publish theirs, loaded the way they do it themselves."""
+
 import os
 import urllib.error
 import urllib.request

@@ -1,4 +1,5 @@
 """Weights that installed Python packages carry: no network is needed."""
+
 import importlib
 import importlib.metadata
 import importlib.util

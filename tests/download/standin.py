@@ -1,4 +1,5 @@
 """A small data set in every shape that it can arrive in, and a stand-in for Kaggle that the real client talks to."""
+
 import io
 import json
 import zipfile

@@ -1,4 +1,5 @@
 """The canonical archive: its form, its digest, and what is refused."""
+
 import hashlib
 import io
 import random

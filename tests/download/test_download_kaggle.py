@@ -1,4 +1,5 @@
 """Kaggle's own client against a stand-in for Kaggle."""
+
 import os
 import shutil
 import subprocess

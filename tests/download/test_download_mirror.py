@@ -1,4 +1,5 @@
 """Folders and zips on the disk: whatever the layout, the same bytes."""
+
 import json
 import os
 import random

@@ -53,7 +53,9 @@ def test_a_row_tells_what_is_stored_whatever_the_name_says():
     }  # fmt: skip
     assert (catalog.width == 120).all() and (catalog.height == 140).all(), "as stored"
     assert catalog.image_id.is_monotonic_increasing and (catalog.image_id == "set/" + catalog.index).all()
-    assert catalog.sha256["glioma/16bit"] == hashlib.sha256(encode(Image.fromarray(np.asarray(PICTURE).astype(np.uint16) * 257))).hexdigest()
+    assert (
+        catalog.sha256["glioma/16bit"] == hashlib.sha256(encode(Image.fromarray(np.asarray(PICTURE).astype(np.uint16) * 257))).hexdigest()
+    )
     assert catalog.label.to_dict() == {member: "glioma" if "glioma" in member else "notumor" for member in catalog.index}
     assert catalog.published_split["Testing/notumor/rgba.png"] == "test" and catalog.published_split["glioma/16bit"] == ""
 

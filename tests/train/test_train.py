@@ -1,4 +1,5 @@
 """Training end to end on small pictures whose class is a bright quadrant."""
+
 import json
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def project(tmp_path, monkeypatch):
     write_table(pd.DataFrame({"image_id": names}), INDEX)
     roles = [np.select([np.arange(90) % 5 == fold, np.arange(90) % 5 == 4], ["test", "validation"], "train") for fold in range(2)]
     table = pd.concat(
-        pd.DataFrame({"fold": fold, "role": role, "image_id": names, "label": [CLASSES[k] for k in labels]}) for fold, role in enumerate(roles)
+        pd.DataFrame({"fold": fold, "role": role, "image_id": names, "label": [CLASSES[k] for k in labels]})
+        for fold, role in enumerate(roles)
     )
     write_table(table.assign(origin=table.image_id, change="", weight=1.0), SAMPLES)
     Path("data/weights").mkdir()

@@ -1,4 +1,5 @@
 """The pieces of training: batches, learning rates, precision."""
+
 import math
 
 import numpy as np
@@ -49,7 +50,13 @@ def test_changes_stay_within_their_limits():
     theta, gain, offset = random_changes(2000, how, torch.Generator().manual_seed(0))
     scale = torch.linalg.det(theta[:, :, :2]).sqrt()
     angle = torch.atan2(theta[:, 1, 0], theta[:, 0, 0]) * 180 / math.pi
-    for values, low, high in ((1 / scale, 0.8, 1.2), (angle, -10, 10), (theta[:, 0, 2], -0.2, 0.2), (gain, 0.7, 1.3), (offset, -0.15, 0.15)):
+    for values, low, high in (
+        (1 / scale, 0.8, 1.2),
+        (angle, -10, 10),
+        (theta[:, 0, 2], -0.2, 0.2),
+        (gain, 0.7, 1.3),
+        (offset, -0.15, 0.15),
+    ):
         assert low - 1e-3 <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-3
 

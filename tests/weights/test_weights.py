@@ -1,4 +1,5 @@
 """The weights stage: packages, hubs (a stand-in of one), files, and what it refuses."""
+
 import hashlib
 import json
 import os

@@ -1,0 +1,29 @@
+"""The summary for the screen."""
+
+import pandas as pd
+
+from stages.scores import METRICS
+
+
+def to_text(summary: dict) -> str:
+    """The summary as a table: mean and 95 % interval, a line a figure, then a line a class."""
+    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
+    overall = pd.DataFrame({name: {"": _cell(summary[name])} for name in METRICS}).T
+    by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
+    folds = "1 fold" if summary["folds"] == 1 else f"{summary['folds']} folds"
+    counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {folds}; mean [95 % interval]"
+    lines = [
+        counts,
+        overall.to_string(header=False),
+        "",
+        by_class.to_string(),
+        "",
+        "All of it: metrics/summary.json; curves: dvc plots show",
+    ]
+    if summary["demonstration"]:
+        lines += ["demonstration on synthetic pictures: not a result"]
+    return "\n".join(lines)
+
+
+def _cell(figure: dict) -> str:
+    return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

@@ -1,0 +1,221 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+from synthetic import encode, set_params, smooth, write_archive
+
+from stages.catalog import CLUSTERS, read_table
+from stages.dedupe.__main__ import main
+from stages.dedupe.clusters import join, same_value
+from stages.merge.__main__ import main as merge
+
+pytestmark = pytest.mark.usefixtures("small_project")
+
+
+def clusters(members: dict[str, bytes], annotations: str = "", **params) -> pd.DataFrame:
+    """The result of dedupe, by member, for an archive of these members."""
+    set_params(**params)
+    if annotations:
+        members = members | {"annotations.csv": ("sha256,patient,plane\n" + annotations).encode()}
+    write_archive("set", members)
+    merge()
+    main()
+    table = read_table(CLUSTERS)
+    return table.assign(member=table.image_id.str.removeprefix("set/")).set_index("member")
+
+
+def metrics() -> dict:
+    return json.loads(Path("metrics/dedupe.json").read_text())
+
+
+def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    return encode(image, "JPEG", quality=quality)
+
+
+def sha(table: str) -> str:
+    return read_table("data/merged/catalog.csv").set_index("member").sha256[table]
+
+
+COPIES = {
+    "exact": lambda image: jpeg(image),
+    "reencoded": lambda image: jpeg(image, 60),
+    "resized": lambda image: jpeg(image.resize((84, 98), Image.Resampling.BICUBIC)),
+    "squashed": lambda image: jpeg(image.resize((110, 90), Image.Resampling.BICUBIC)),
+    "cropped": lambda image: jpeg(image.crop((12, 12, 108, 128))),
+    "brightened": lambda image: jpeg(ImageEnhance.Brightness(image).enhance(1.15)),
+    "mirrored": lambda image: jpeg(ImageOps.mirror(image)),
+    "flipped": lambda image: jpeg(ImageOps.flip(image)),
+    "rotated": lambda image: jpeg(image.rotate(180)),
+}
+
+
+def test_every_kind_of_copy_is_found_named_and_nothing_else():
+    members = {f"glioma/{number:02}.jpg": jpeg(smooth(number)) for number in range(40)}
+    for number, (kind, edit) in enumerate(COPIES.items()):
+        for label in ("", "2"):
+            members[f"glioma/{number + (10 if label else 0):02}_{kind}.jpg"] = edit(smooth(number + (10 if label else 0)))
+    table = clusters(members)
+    for number, kind in enumerate(COPIES):
+        for n in (number, number + 10):
+            original, copy = table.loc[f"glioma/{n:02}.jpg"], table.loc[f"glioma/{n:02}_{kind}.jpg"]
+            assert original.cluster == copy.cluster == original.cluster, kind
+            assert original.kept and not copy.kept
+            assert (original["copy"], copy["copy"]) == ("original", kind)
+            assert copy.orientation == (kind if kind in ("mirrored", "flipped", "rotated") else "")
+    assert table.cluster.nunique() == table.group.nunique() == table.kept.sum() == 40
+    result = metrics()
+    assert (result["pictures"], result["distinct"], result["kept"], result["groups"], result["largest_group"]) == (58, 40, 40, 40, 1)
+    assert result["copies"] == dict.fromkeys(result["copies"], 2) and set(result["copies"]) == set(COPIES)
+    assert result["kept_labels"] == {"glioma": 40} and result["conflicting_clusters"] == 0
+
+
+def test_black_pictures_are_pictures_of_their_own():
+    members = {f"glioma/{number}.png": encode(smooth(number)) for number in range(10)}
+    members |= {f"normal/black{side}.png": encode(Image.new("L", (side, side))) for side in (50, 60, 70)}
+    members |= {"normal/white.png": encode(Image.new("L", (50, 50), 255)), "normal/black50again.png": encode(Image.new("L", (50, 50)))}
+    table = clusters(members)
+    assert table.cluster.nunique() == 14
+    assert table.cluster["normal/black50.png"] == table.cluster["normal/black50again.png"], "the same bytes"
+    assert table["copy"]["normal/black50again.png"] == "exact"
+
+
+def test_the_largest_is_kept_and_the_first_among_equals():
+    image = smooth(0)
+    table = clusters({
+        "glioma/a.png": encode(image.resize((90, 105))), "glioma/b.png": encode(image), "glioma/c.jpg": jpeg(image),
+        "glioma/d_HF_.png": encode(ImageOps.mirror(image.resize((240, 280)))), "glioma/d.png": encode(image.resize((60, 70))),
+    })  # fmt: skip
+    assert table.index[table.kept].tolist() == ["glioma/b.png"]
+    assert table.cluster.nunique() == 1
+    assert table["copy"]["glioma/d_HF_.png"] == "augmented"
+
+
+def conflicting() -> dict[str, bytes]:
+    """Picture 0 under two labels, twice under one of them; picture 1 once under each; 2 under one."""
+    return {
+        "glioma/0.png": encode(smooth(0).resize((90, 105))), "glioma/0b.jpg": jpeg(ImageOps.mirror(smooth(0).resize((60, 70)))),
+        "normal/0.png": encode(smooth(0)), "glioma/1.png": encode(smooth(1)), "normal/1.jpg": jpeg(smooth(1)),
+        "glioma/2.png": encode(smooth(2)), "glioma/2b.jpg": jpeg(smooth(2)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("choice, kept", [("drop", ["glioma/2.png"]), ("majority", ["glioma/0.png", "glioma/2.png"])])
+def test_what_occurs_under_several_labels(choice, kept):
+    table = clusters(conflicting(), dedupe__on_conflict=choice)
+    assert table.index[table.kept].tolist() == kept
+    conflicts = read_table("data/dedupe/conflicts.csv")
+    assert conflicts.image_id.str.removeprefix("set/").tolist() == [
+        "glioma/0.png",
+        "glioma/0b.jpg",
+        "normal/0.png",
+        "glioma/1.png",
+        "normal/1.jpg",
+    ]
+    assert conflicts.label.tolist() == ["glioma", "glioma", "notumor", "glioma", "notumor"]
+    assert metrics()["conflicting_clusters"] == 2 and metrics()["distinct"] == 3
+
+
+def test_a_set_of_conflicts_alone_keeps_nothing():
+    table = clusters({"glioma/0.png": encode(smooth(0)), "normal/0.png": encode(smooth(0))})
+    assert not table.kept.any()
+    assert metrics()["kept"] == metrics()["largest_group"] == 0 and metrics()["distinct"] == 1
+
+
+def test_a_conflict_can_stop_the_pipeline():
+    with pytest.raises(SystemExit) as exit:
+        clusters(conflicting(), dedupe__on_conflict="error")
+    assert "several labels" in exit.value.code and "dedupe.on_conflict" in exit.value.code
+    assert "notumor      set/normal/1.jpg" in exit.value.code and "2.png" not in exit.value.code
+
+
+def test_augmented_copies_follow_their_original_and_are_not_counted_as_copies():
+    image = smooth(0)
+    table = clusters({
+        "glioma/a.png": encode(image), "glioma/a_BR_.png": encode(ImageEnhance.Brightness(image).enhance(2.5)),
+        "glioma/a_HF_.png": encode(smooth(7)),  # whatever it shows
+        "glioma/b.png": encode(smooth(1)), "normal/c.png": encode(smooth(7)),
+    })  # fmt: skip
+    members = table[table["copy"] == "augmented"].index
+    assert members.tolist() == ["glioma/a_BR_.png", "glioma/a_HF_.png"]
+    assert (table.cluster[members] == table.cluster["glioma/a.png"]).all() and not table.kept[members].any()
+    result = metrics()
+    assert result["pictures"] == 3 and result["augmented"] == 2 and result["conflicting_clusters"] == 1
+
+
+def test_a_picture_whose_bytes_an_augmented_copy_has_is_still_compared():
+    image = smooth(0)
+    table = clusters({
+        "glioma/a.png": encode(smooth(1)), "glioma/a_HF_.png": encode(image),
+        "normal/b.png": encode(image), "normal/c.jpg": jpeg(ImageOps.mirror(image)),
+    })  # fmt: skip
+    assert table.cluster["normal/b.png"] == table.cluster["normal/c.jpg"]
+
+
+def annotated(members: dict[str, bytes], known: dict[str, str]) -> str:
+    write_archive("set", members)
+    merge()
+    return "".join(f"{sha(member)},{patient},\n" for member, patient in known.items())
+
+
+def test_a_patient_joins_groups_but_not_clusters():
+    members = {f"glioma/{number}.png": encode(smooth(number)) for number in range(4)} | {"glioma/0m.jpg": jpeg(ImageOps.mirror(smooth(0)))}
+    table = clusters(members, annotated(members, {"glioma/0m.jpg": "P1", "glioma/1.png": "P1", "glioma/2.png": "P2"}))
+    group, cluster = table.group, table.cluster
+    assert group["glioma/0.png"] == group["glioma/0m.jpg"] == group["glioma/1.png"]
+    assert group.nunique() == 3 and cluster.nunique() == 4
+    assert table.patient["glioma/0.png"] == "P1", "known by its copy"
+    assert metrics()["groups"] == 3 and metrics()["largest_group"] == 2 and metrics()["clusters_of_several_patients"] == 0
+
+
+def test_a_picture_of_two_patients_joins_both():
+    members = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)} | {"glioma/0m.jpg": jpeg(ImageOps.mirror(smooth(0)))}
+    known = {"glioma/0.png": "P1", "glioma/0m.jpg": "P2", "glioma/1.png": "P1", "glioma/2.png": "P2"}
+    table = clusters(members, annotated(members, known))
+    assert table.group.nunique() == 1 and table.cluster.nunique() == 3
+    assert metrics()["clusters_of_several_patients"] == 1
+
+
+def test_close_neighbours_are_grouped_but_distinct():
+    near = Image.blend(smooth(0), smooth(1), 0.47)
+    correlation = np.corrcoef(*(np.asarray(image.resize((64, 64))).ravel() for image in (smooth(0), near)))[0, 1]
+    assert 0.952 < correlation < 0.973, "the test's own premise"
+    table = clusters({"glioma/a.png": encode(smooth(0)), "glioma/b.png": encode(near), "glioma/c.png": encode(smooth(2))})
+    assert table.cluster.nunique() == 3 and table.group.nunique() == 2
+    table = clusters({"glioma/a.png": encode(smooth(0)), "glioma/b.png": encode(near)}, dedupe__neighbour=0.975)
+    assert table.group.nunique() == 2
+
+
+def test_published_leaks_are_counted_mirrors_too():
+    a, b, c, d = (smooth(number) for number in range(4))
+    clusters({
+        "training/glioma/a.png": encode(a), "testing/glioma/a.png": encode(a), "testing/glioma/a2.jpg": jpeg(ImageOps.mirror(a)),
+        "training/glioma/b.png": encode(b), "testing/normal/c.png": encode(c), "testing/normal/d.png": encode(d), "glioma/e.png": encode(d),
+    })  # fmt: skip
+    assert metrics()["published_test_in_training"] == {
+        "set": {"test": 4, "in_training": 2, "in_training_byte_identical": 1, "share": 0.5, "group_in_training": 2}
+    }
+
+
+def test_the_inverted_index_leads_to_the_same_clusters():
+    members = {f"glioma/{number:02}.jpg": jpeg(smooth(number)) for number in range(60)}
+    members |= {f"normal/{number:02}.jpg": jpeg(ImageOps.mirror(smooth(number))) for number in range(0, 60, 3)}
+    exact = clusters(members)
+    pd.testing.assert_frame_equal(clusters(members, dedupe__exact_search_up_to=20), exact)
+
+
+def test_same_input_gives_the_same_bytes():
+    members = conflicting() | {f"normal/{number}.png": encode(smooth(number)) for number in range(10, 30)}
+    clusters(members)
+    first = [path.read_bytes() for path in (*sorted(Path("data/dedupe").iterdir()), Path("metrics/dedupe.json"))]
+    main()
+    assert [path.read_bytes() for path in (*sorted(Path("data/dedupe").iterdir()), Path("metrics/dedupe.json"))] == first
+
+
+def test_join_and_same_value():
+    edges = same_value(pd.Series(["", "x", "y", "x", "", "y", "x"], dtype="string"))
+    assert join(7, edges).tolist() == [0, 1, 2, 1, 3, 2, 1], "numbered by first appearance; empty joins nothing"
+    assert join(7, edges, (np.array([0]), np.array([2]))).tolist() == [0, 1, 0, 1, 2, 0, 1]
+    assert join(3, same_value(pd.Series(["", "", ""], dtype="string"))).tolist() == [0, 1, 2]

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from stages.dedupe.search import ORIENTATIONS, similar_pairs
+
+EXACT = 10**6
+
+
+def thumbnails(count: int, copies: int, noise: float, seed: int = 0) -> np.ndarray:
+    """uint8 [count + copies, 64, 64]: smooth random pictures, then turned and more or less noisy copies of some of them."""
+    rng = np.random.default_rng(seed)
+    pictures = gaussian_filter(rng.normal(size=(count, 64, 64)).astype(np.float32), (0, 6, 6), mode="wrap")
+    pictures /= pictures.std((1, 2), keepdims=True)
+    turned = pictures[rng.integers(0, count, copies)].copy()
+    y, x = rng.integers(0, 2, (2, copies)).astype(bool)
+    turned[y] = turned[y, ::-1]
+    turned[x] = turned[x, :, ::-1]
+    turned += rng.uniform(0, noise, (copies, 1, 1)) * rng.normal(size=turned.shape)
+    return (128 + 30 * np.concatenate([pictures, turned])).clip(0, 255).astype(np.uint8)
+
+
+def brute_force(pictures: np.ndarray) -> np.ndarray:
+    """float [4, N, N]: Pearson correlations in the four orientations, 0 for a picture of one grey level."""
+    values = pictures.astype(float).reshape(len(pictures), -1)
+    values -= values.mean(1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    square = values.reshape(pictures.shape)
+    return np.stack([square[:, ::y, ::x].reshape(len(values), -1) @ values.T for y, x in ORIENTATIONS.values()])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("threshold", [0.5, 0.9, 0.975])
+def test_pairs_are_those_of_brute_force(seed, threshold):
+    pictures = thumbnails(60, 60, 0.8, seed)
+    pictures[[3, 4]] = [[[0]], [[77]]]  # two of one grey level
+    pictures[5] = np.maximum(pictures[5], pictures[5][:, ::-1])  # one that is its own mirror image
+    pictures[6] = pictures[5]
+    correlation = brute_force(pictures)
+    best = correlation.max(0)
+    expected = {(a, b) for a, b in np.argwhere(np.triu(best >= threshold, 1)).tolist()}
+    unsure = {(a, b) for a, b in np.argwhere(np.abs(best - threshold) < 1e-5).tolist()}
+
+    pairs = similar_pairs(pictures, threshold, EXACT, "test")
+    found = set(zip(pairs["first"], pairs["second"], strict=True))
+    assert len(found) == len(pairs) > 10
+    assert found ^ expected <= unsure
+    names = list(ORIENTATIONS)
+    for row in pairs.itertuples():
+        ways = correlation[:, row.first, row.second]
+        assert row.correlation == pytest.approx(ways.max(), abs=1e-4)
+        assert ways[names.index(row.orientation)] == pytest.approx(ways.max(), abs=1e-4)
+    symmetric = pairs[(pairs["first"] == 5) & (pairs["second"] == 6)]
+    assert symmetric.orientation.tolist() == [""], "the plainest of equals"
+    assert not {3, 4} & {row for pair in found for row in pair}
+
+
+def test_black_pictures_do_not_resemble_everything():
+    pictures = np.concatenate([np.zeros((10, 64, 64), np.uint8), np.full((10, 64, 64), 255, np.uint8), thumbnails(20, 20, 0)])
+    pairs = similar_pairs(pictures, 0.5, EXACT, "test")
+    assert len(pairs) >= 20 and pairs["first"].min() >= 20
+
+
+def test_no_copies_no_pairs():
+    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, "test").empty
+
+
+def test_the_inverted_index_finds_what_the_exhaustive_search_finds():
+    pictures = thumbnails(2000, 800, 0.35)
+    exact, fast = (similar_pairs(pictures, 0.95, limit, "test") for limit in (EXACT, 1000))
+    assert len(exact) > 500 and set(exact.orientation) == set(ORIENTATIONS)
+    both = exact.merge(fast, on=["first", "second", "orientation"])
+    assert len(both) == len(fast), "nothing that is not there"
+    assert len(both) >= 0.99 * len(exact)
+
+
+def test_a_limit_below_a_handful_of_pictures_is_no_error():
+    pictures = thumbnails(5, 5, 0)
+    exact, fast = (similar_pairs(pictures, 0.9, limit, "test") for limit in (EXACT, 1))
+    assert len(exact) == len(fast) >= 5
