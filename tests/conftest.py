@@ -1,5 +1,4 @@
 import importlib
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +31,7 @@ def small_project(tmp_path, monkeypatch):
 def phantom_project(tmp_path_factory):
     """The synthetic set, small, from download to preprocess: folder, truth by image_id, and which files of data/ each stage opened to read.
 
-    Treat the folder as read-only; copy it to change it.
+    The folder is for reading only.
     """
     folder = tmp_path_factory.mktemp("phantom")
     sources = yaml.safe_load((ROOT / "data/sources.yaml").read_text())
@@ -64,12 +63,3 @@ def phantom_project(tmp_path_factory):
         truth=truth.set_index("image_id"),
         opened={stage: {path for path in paths if path.startswith("data/")} for stage, paths in opened.items()},
     )
-
-
-@pytest.fixture
-def phantom_copy(phantom_project, tmp_path, monkeypatch):
-    """A copy of the finished phantom project to change, in the working directory."""
-    folder = tmp_path / "phantom"
-    shutil.copytree(phantom_project.folder, folder)
-    monkeypatch.chdir(folder)
-    return SimpleNamespace(folder=folder, truth=phantom_project.truth)

@@ -1,5 +1,6 @@
 """The pipeline as a user runs it: DVC commands in a fresh clone, on a small synthetic data set."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.demo import apply_recipe
+from tools.demo import apply_recipe, lay_out
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -44,16 +45,11 @@ def ran(output: str) -> set[str]:
 def clone(tmp_path_factory) -> Path:
     """A git repository of the checkout's files, results apart, with small params and their results committed."""
     folder = tmp_path_factory.mktemp("clone")
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    for name in filter(None, files.stdout.split("\0")):
-        if not name.startswith(("metrics/", "dvc.lock", "tests/")) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    recipe = folder / "small.yaml"
+    recipe = tmp_path_factory.mktemp("recipe") / "small.yaml"
     recipe.write_text(yaml.safe_dump({"params": SMALL}))
-    apply_recipe(recipe, folder / "params.yaml")
+    with contextlib.chdir(ROOT):
+        lay_out(folder, recipe)
+    (folder / ".dvc/config.local").unlink()  # this one is a git repository of its own
     sources = yaml.safe_load((folder / "data/sources.yaml").read_text())
     sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
     (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))

@@ -16,11 +16,11 @@ from stages.preprocess.render import _render_chunk, apply_change
 pytestmark = pytest.mark.usefixtures("small_project")
 
 
-def lay_out(pictures: dict[str, Image.Image], changes: tuple[str, ...] = ()) -> None:
-    """An archive, and the tables of two folds that use its pictures; those of the first label also changed."""
+def lay_out(pictures: dict[str, Image.Image], changes: tuple[str, ...] = (), groups: int = 1) -> None:
+    """An archive, and the tables of two folds that use its pictures, in one of them also changed; label is the folder."""
     write_archive("set", {member: encode(image) for member, image in pictures.items()})
     table = pd.DataFrame({"member": sorted(pictures), "source": "set"}).assign(
-        image_id=lambda rows: "set/" + rows.member, label=lambda rows: rows.member.str.split("/").str[0], group=range(len(pictures))
+        image_id=lambda rows: "set/" + rows.member, label=lambda rows: rows.member.str.split("/").str[0], group=np.arange(len(pictures)) % groups
     )
     write_table(table[["image_id", "source", "member"]], CATALOG)
     write_table(table[["image_id", "group"]], CLUSTERS)
@@ -47,12 +47,12 @@ def test_rows_are_the_index_in_the_geometry_and_size_asked_for(geometry):
 
 
 def test_only_what_a_fold_uses_is_there():
-    lay_out({f"glioma/{n}.png": smooth(n) for n in range(6)})
+    lay_out({f"{label}/{n}.png": smooth(n) for label in ("glioma", "notumor") for n in range(6)}, groups=12)
     samples = read_table(SAMPLES)
     write_table(samples[samples.image_id != "set/glioma/3.png"], SAMPLES)
     set_params(model__image_size=16)
     main()
-    assert len(np.load(PIXELS)) == len(read_table(INDEX)) == 5
+    assert len(np.load(PIXELS)) == len(read_table(INDEX)) == 11
     assert json.loads(Path("metrics/preprocess.json").read_text())["geometry_alone"]["balanced_accuracy"] is not None
 
 
