@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 # The sharpest filter: blurrier ones let neighbouring slices correlate like copies of one picture (docs/data.md).
 RESAMPLING = Image.Resampling.LANCZOS
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow hands others, such as EPS, to programs outside
 BLACK = 16  # grey level up to which a pixel counts as border: JPEG noise around black stays below it
 
 
@@ -23,7 +24,7 @@ def open_image(data: bytes, max_megapixels: float) -> Image.Image:
     try:
         with warnings.catch_warnings():  # the limit below is ours, and stricter than the one Pillow warns about
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise Undecodable("too large") from None
     except Exception:  # Pillow's parsers raise OSError, SyntaxError, struct.error, ... on what they take for a header
@@ -52,7 +53,8 @@ def to_grey(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         values = np.asarray(image, dtype=np.float32)
-        return Image.fromarray((values * (255 / max(values.max(), 255))).clip(0, 255).astype(np.uint8))
+        white = 1 if values.max() <= 1 else max(values.max(), 255)  # float pictures come in 0..1 or in grey levels
+        return Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)

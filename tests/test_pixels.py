@@ -47,6 +47,17 @@ def test_sixteen_bits_are_scaled_not_cut(form):
         assert decoded.max() == pytest.approx(255, abs=40)
 
 
+def test_floats_in_zero_to_one_are_no_black_picture():
+    values = np.asarray(PICTURE).astype(np.float32)
+    for image in (Image.fromarray(values / 255), Image.fromarray(values)):
+        assert np.abs(grey(encode(image, "TIFF")) - values).max() <= 1
+
+
+def test_formats_that_need_a_program_outside_are_refused():
+    with pytest.raises(Undecodable, match="not an image"):
+        open_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", 50)
+
+
 def test_transparency_is_black():
     clear = PICTURE.convert("RGBA")
     clear.paste((255, 255, 255, 0), (0, 0, 60, 140))

@@ -28,7 +28,8 @@ def main() -> None:
     print(
         f"\nWhere to look, in {DEMO}/:\n"
         "  metrics/summary.json               every figure with its interval\n"
-        "  metrics/plots/html/index.html      confusion, ROC, learning curves (open in a browser)\n"
+        "  metrics/plots/overview.png         confusion, ROC, precision-recall, reliability\n"
+        "  metrics/plots/html/index.html      the same and learning curves, to explore (needs a network)\n"
         "  metrics/dedupe.json, split.json    copies found, what would have leaked\n"
         "  data/predictions.csv               a row a picture\n"
         "Change demo/params.yaml and run `dvc repro` in there; README.md says how to use the real data."

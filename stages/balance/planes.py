@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 
+# A cell is short when it misses its target share by more than this part of it: classes are never exactly alike, and copies
+# that only make up for chance would be noise.
+TOLERANCE = 0.25
+
 
 def shares(rows: pd.DataFrame) -> pd.DataFrame:
     """Share of each plane within each class, label x plane; by weight, and only where the plane is known."""
@@ -20,7 +24,7 @@ def targets(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_copies(rows: pd.DataFrame, shift: int, rotations: list[float]) -> pd.DataFrame:
-    """The training rows of one fold and their changed copies, until each class's plane shares meet their targets.
+    """The training rows of one fold and changed copies of the cells that are short, until they meet their class's target shares.
 
     The changes are those of franceschin et al.: +shift along x, -shift along y, and the rotations, pixels of the
     stored picture and degrees. Every original is changed in one way before any is changed in a second, and in each way
@@ -32,8 +36,11 @@ def add_copies(rows: pd.DataFrame, shift: int, rotations: list[float]) -> pd.Dat
         cells = {plane: rows[(rows.label == label) & (rows.plane == plane)].sort_values("image_id") for plane in target.index}
         # The plane that is most in excess of its share sets how large the others must become.
         size = max((len(cell) / target[plane] for plane, cell in cells.items() if target[plane] > 0), default=0)
+        total = sum(map(len, cells.values()))
         for plane, cell in cells.items():
-            short = max(0, round(size * target[plane]) - len(cell))
+            if len(cell) >= (1 - TOLERANCE) * total * target[plane]:
+                continue
+            short = round(size * target[plane]) - len(cell)
             copies = pd.concat([cell.assign(change=change, image_id=cell.origin + "#" + change) for change in changes])
             added.append(copies.head(short))
     return pd.concat(added)

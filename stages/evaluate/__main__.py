@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
+from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from stages.catalog import PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
-from stages.evaluate import curves, inference
+from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
+from stages.evaluate import curves, inference, overview
 from stages.model import create_model, load_state
 from stages.params import load_params
 from stages.scores import METRICS, or_null, score
@@ -26,8 +27,8 @@ def main() -> None:
     params = load_params().evaluate
     about = json.loads((MODELS / "model.json").read_text())
     classes = about["classes"]
-    pixels = np.load("data/preprocessed/pixels.npy", mmap_mode="r")
-    row_of = {image_id: row for row, image_id in enumerate(read_table("data/preprocessed/index.csv").image_id)}
+    pixels = np.load(PIXELS, mmap_mode="r")
+    row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     samples = read_table(SAMPLES)
     test = samples[samples.role == "test"].sort_values(["fold", "image_id"], ignore_index=True)
     if unknown := sorted(set(test.label) - set(classes)):
@@ -59,10 +60,14 @@ def main() -> None:
         folds[f"fold {fold}"] = {"pictures": mine.sum()} | {name: or_null(scores[name]) for name in METRICS}
     write_metrics(folds, "metrics/evaluate.json")
 
+    roc, precision_recall = curves.roc(labels, probabilities, classes), curves.precision_recall(labels, probabilities, classes)
+    reliability = curves.reliability(labels, probabilities, params.bins)
     write_table(pd.DataFrame({"actual": test.label, "predicted": guesses}), PLOTS / "confusion.csv")
-    write_table(curves.roc(labels, probabilities, classes), PLOTS / "roc.csv")
-    write_table(curves.precision_recall(labels, probabilities, classes), PLOTS / "precision_recall.csv")
-    write_table(curves.reliability(labels, probabilities, params.bins), PLOTS / "reliability.csv")
+    write_table(roc, PLOTS / "roc.csv")
+    write_table(precision_recall, PLOTS / "precision_recall.csv")
+    write_table(reliability, PLOTS / "reliability.csv")
+    confusion = confusion_matrix(labels, probabilities.argmax(1), labels=range(len(classes)))
+    overview.draw(confusion, roc, precision_recall, reliability, classes, PLOTS / "overview.png")
 
 
 if __name__ == "__main__":

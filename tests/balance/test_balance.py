@@ -80,10 +80,8 @@ def test_a_cell_grows_to_its_target_or_to_its_limit():
     # 90 axial pictures of a third ask for about 90 of each plane; 6 and 4 originals in 5 versions give 30 and 20.
     assert counts.loc["notumor"].to_dict() == {"": 0, "axial": 90, "coronal": 30, "sagittal": 20}
     assert set(after.change[(after.label == "notumor") & (after.plane == "coronal")]) == {"", *CHANGES}
-    wanted = targets(rows())
     for label in ("glioma", "meningioma", "pituitary"):
-        reached = counts.loc[label, ["axial", "coronal", "sagittal"]]
-        assert (abs(reached / reached.sum() - wanted.loc[label]) < 0.01).all()
+        assert (after.change[after.label == label] == "").all(), "classes that are even but for chance do not chase each other"
     assert counts.loc["meningioma", ""] == 7, "unknown planes are left alone"
 
 

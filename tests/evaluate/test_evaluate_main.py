@@ -74,7 +74,7 @@ def test_every_test_picture_once_a_fold_in_order(project):
     assert probabilities.sum(1) == pytest.approx(1, abs=2e-6)
     assert table.predicted.tolist() == [CLASSES[k] for k in probabilities.argmax(1)]
     assert len(set(table.predicted)) > 1
-    assert set(outputs()) == {"data/predictions.csv", "metrics/evaluate.json"} | {
+    assert set(outputs()) == {"data/predictions.csv", "metrics/evaluate.json", "metrics/plots/overview.png"} | {
         f"metrics/plots/{name}.csv" for name in ("confusion", "roc", "precision_recall", "reliability")
     }
 

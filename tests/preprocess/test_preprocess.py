@@ -19,9 +19,8 @@ pytestmark = pytest.mark.usefixtures("small_project")
 def lay_out(pictures: dict[str, Image.Image], changes: tuple[str, ...] = (), groups: int = 1) -> None:
     """An archive, and the tables of two folds that use its pictures, in one of them also changed; label is the folder."""
     write_archive("set", {member: encode(image) for member, image in pictures.items()})
-    table = pd.DataFrame({"member": sorted(pictures), "source": "set"}).assign(
-        image_id=lambda rows: "set/" + rows.member, label=lambda rows: rows.member.str.split("/").str[0], group=np.arange(len(pictures)) % groups
-    )
+    table = pd.DataFrame({"member": sorted(pictures), "source": "set", "group": np.arange(len(pictures)) % groups})
+    table["image_id"], table["label"] = "set/" + table.member, table.member.str.split("/").str[0]
     write_table(table[["image_id", "source", "member"]], CATALOG)
     write_table(table[["image_id", "group"]], CLUSTERS)
     samples = [table.assign(fold=fold, origin=table.image_id, change="") for fold in (1, 0)]

@@ -30,11 +30,13 @@ def pictures() -> pd.DataFrame:
         label = LABELS[patient % 7 % 4]
         places = rng.choice(["a", "a", "b", "c"], 1 + rng.integers(0, 3))
         for number, source in enumerate(places):
+            other = cluster >= 290 and number
+            published = ["train", "test"][int(rng.random() < 0.25)] if source == "a" else ""
             rows.append({
-                "image_id": f"{source}/{rng.integers(10**9):09}-{cluster}-{number}.jpg", "source": source, "cluster": cluster, "group": patient,
-                "label": LABELS[(patient + 1) % 4] if cluster >= 290 and number else label, "patient": f"P{patient}" if patient % 3 else "",
-                "orientation": "mirrored" if number == 1 else "", "published_split": ["train", "test"][int(rng.random() < 0.25)] if source == "a" else "",
-                "plane": ["axial", "coronal", ""][cluster % 3], "augmented_from": "", "kept": False,
+                "image_id": f"{source}/{rng.integers(10**9):09}-{cluster}-{number}.jpg", "source": source, "cluster": cluster,
+                "group": patient, "patient": f"P{patient}" if patient % 3 else "", "label": LABELS[(patient + 1) % 4] if other else label,
+                "plane": ["axial", "coronal", ""][cluster % 3], "orientation": "mirrored" if number == 1 else "",
+                "published_split": published, "augmented_from": "", "kept": False,
             })  # fmt: skip
     rows += [
         row | {"image_id": row["image_id"].replace(".jpg", f"_{kind}_.jpg"), "augmented_from": row["image_id"], "orientation": ""}
@@ -160,7 +162,7 @@ def test_source_tests_what_training_has_not_seen(tables):
 
 
 def conflict(tables: pd.DataFrame) -> pd.DataFrame:
-    """The tables with a picture that occurs as glioma and as meningioma, on both sides and augmented; dedupe.on_conflict=majority kept the latter."""
+    """The tables with a picture that is a glioma here and a meningioma there, on both sides; on_conflict=majority kept the latter."""
     rows = [
         ("a/1-train.jpg", "a", "glioma", "train", "", False), ("a/2-test.jpg", "a", "meningioma", "test", "", True),
         ("a/3-train.jpg", "a", "meningioma", "train", "", False), ("c/4.jpg", "c", "glioma", "", "", False),
