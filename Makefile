@@ -11,8 +11,8 @@ demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 test: .venv/installed  ## all tests
 	python -m pytest
 
-check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed)
-	python -m tools.check
+check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
+	python -m tools.check $(if $(BASE),--base $(BASE))
 
 lint: .venv/installed
 	ruff check .
