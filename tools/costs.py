@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -67,9 +68,13 @@ def time_decoding(sources: list[str]) -> float:
 
 def _decode(job: tuple[Path, list[str]]) -> None:
     path, members = job
-    with zipfile.ZipFile(path) as archive:
-        for member in members:
-            Image.open(io.BytesIO(archive.read(member))).load()
+    for member in members:
+        Image.open(io.BytesIO(_open_archive(path).read(member))).load()
+
+
+@cache
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from stages.device import pick_device
+
 BATCH = 64
-
-
-def pick_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @torch.inference_mode()

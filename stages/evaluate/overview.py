@@ -10,14 +10,18 @@ from matplotlib.figure import Figure
 matplotlib.use("agg")
 
 
-def draw(confusion: np.ndarray, roc: pd.DataFrame, precision_recall: pd.DataFrame, reliability: pd.DataFrame, classes: list[str], path: Path) -> None:
+def draw(
+    confusion: np.ndarray, roc: pd.DataFrame, precision_recall: pd.DataFrame, reliability: pd.DataFrame, classes: list[str], path: Path
+) -> None:
     """Write a PNG with four panels; confusion holds counts [actual, predicted], the tables are those of the plots of these names."""
     figure = Figure(figsize=(11, 9), layout="constrained")
     panels = figure.subplots(2, 2)
     _confusion(panels[0, 0], confusion, classes)
     _curves(panels[0, 1], roc, "fpr", "tpr", "ROC, each class against the rest", "False positive rate", "True positive rate")
     panels[0, 1].plot([0, 1], [0, 1], ":", color="grey")
-    _curves(panels[1, 0], precision_recall, "recall", "precision", "Precision and recall, each class against the rest", "Recall", "Precision")
+    _curves(
+        panels[1, 0], precision_recall, "recall", "precision", "Precision and recall, each class against the rest", "Recall", "Precision"
+    )
     _reliability(panels[1, 1], reliability)
     figure.savefig(path, dpi=100, metadata={"Software": None})  # the version of matplotlib would change the bytes
 

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,13 @@ def render(index: pd.DataFrame, size: int, geometry: str) -> np.ndarray:
 
 def _render_chunk(job) -> np.ndarray:
     rows, size, geometry = job
-    archives = {source: zipfile.ZipFile(f"data/raw/{source}.zip") for source in {row[0] for row in rows}}
-    return np.stack([_render_one(archives[source].read(member), change, size, geometry) for source, member, change in rows])
+    return np.stack([_render_one(_open_archive(source).read(member), change, size, geometry) for source, member, change in rows])
+
+
+@cache
+def _open_archive(source: str) -> zipfile.ZipFile:
+    # Once a worker process: reading the directory of an archive takes as long as decoding a hundred pictures.
+    return zipfile.ZipFile(f"data/raw/{source}.zip")
 
 
 def _render_one(data: bytes, change: str, size: int, geometry: str) -> np.ndarray:

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_metrics, write_table
+from stages.device import keep_float32, pick_device, pick_precision
 from stages.model import create_model, freeze, load_pretrained, normalisation
 from stages.params import load_params
 from stages.train.checkpoint import Checkpoints
 from stages.train.data import Images, split_rows
-from stages.train.device import keep_float32, pick_device, pick_precision
 from stages.train.loop import train_fold
 
 MODELS = Path("data/models")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from stages.device import keep_float32, pick_precision
 from stages.model import create_model
 from stages.params import Augment, load_params
 from stages.train.data import Images, Rows, random_changes
-from stages.train.device import keep_float32, pick_precision
 from stages.train.loop import _class_weights, _draw
 from stages.train.optim import learning_rate, make_optimizer
 
