@@ -140,6 +140,14 @@ class Params(Section):
     evaluate: Evaluate
     aggregate: Aggregate
 
+    @model_validator(mode="after")
+    def _small_is_smaller(self):
+        if self.train.small_epochs and self.train.small_size > self.model.image_size:
+            raise ValueError(
+                f"train.small_size ({self.train.small_size}) is above model.image_size ({self.model.image_size}): lower it, or set train.small_epochs=0"
+            )
+        return self
+
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml; exit with one line a mistake, each naming its key."""

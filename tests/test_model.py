@@ -113,7 +113,8 @@ def test_pretrained_weights_go_in_whatever_the_classifier(built):
     assert report["loaded"] == len(state) - len(head)
     for name, tensor in state.items():
         if name in head:
-            assert torch.equal(tensor, original.state_dict()[name])
+            assert tensor.abs().max() < 0.06, "a new classifier starts small"
+            assert tensor.any() == (tensor.ndim > 1)
         elif tensor.shape == given[name].shape:  # else a position embedding, resampled to another size
             assert torch.equal(tensor, given[name])
         else:

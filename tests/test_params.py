@@ -108,3 +108,8 @@ def test_params_cannot_be_changed_by_a_stage():
     with pytest.raises(ValueError, match="frozen"):
         load_params(ROOT / "params.yaml").split.folds = 3
     assert issubclass(Params, Section)
+
+
+def test_a_small_size_above_the_image_size_is_refused_with_both_figures(refusal):
+    said = refusal("model.image_size", 96)
+    assert "train.small_size (160)" in said and "model.image_size (96)" in said and "train.small_epochs=0" in said

@@ -24,6 +24,7 @@ SMALL = {
     "model.weights": "none",
     "model.image_size": 48,
     "train.epochs": 1,
+    "train.small_epochs": 0,
     "train.precision": "float32",
     "aggregate.resamples": 50,
 }

@@ -44,9 +44,19 @@ def project(tmp_path, monkeypatch):
     Path("data/weights").mkdir()
     save_file({}, "data/weights/weights.safetensors")
     configure(
-        {"model.backbone": "mobilenetv3_small_050", "model.image_size": SIZE, "model.dropout": 0.1, "train.epochs": 3, "train.batch_size": 16,
-         "train.precision": "float32", "train.augment.mirror": False, "train.lr": 0.003}
-    )  # fmt: skip
+        {
+            "model.backbone": "mobilenetv3_small_050",
+            "model.image_size": SIZE,
+            "model.dropout": 0.1,
+            "train.epochs": 3,
+            "train.small_epochs": 0,
+            "train.batch_size": 16,
+            "train.precision": "float32",
+            "train.lr": 0.003,
+            "train.label_smoothing": 0.0,
+            "train.augment": {"mirror": False, "rotate": 15, "translate": 0.05, "scale": 0.1, "contrast": 0.1},
+        }
+    )
     return tmp_path
 
 
