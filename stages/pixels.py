@@ -76,7 +76,7 @@ def head_box(image: Image.Image) -> tuple[int, int, int, int]:
 
 def squash(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
     """uint8 [size, size]: the picture, or a box of it, resized without regard to its aspect."""
-    return np.asarray(image.resize((size, size), RESAMPLING, box=box, reducing_gap=2.0))
+    return np.asarray(image.resize((size, size), RESAMPLING, box=box))
 
 
 def pad(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
@@ -86,7 +86,7 @@ def pad(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = N
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     canvas = np.zeros((size, size), np.uint8)
     y, x = (size - height) // 2, (size - width) // 2
-    canvas[y : y + height, x : x + width] = image.resize((width, height), RESAMPLING, box=box, reducing_gap=2.0)
+    canvas[y : y + height, x : x + width] = image.resize((width, height), RESAMPLING, box=box)
     return canvas
 
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from stages.pixels import Undecodable, decode, head_box, open_image, squash
 
 SIDE = 64
-# Resizing to 64 from at least twice that keeps JPEG's reduced decoding from showing in a thumbnail.
-DECODE_AT_LEAST = 2 * SIDE
+# Resizing to 64 from at least four times that keeps JPEG's reduced decoding from showing in a thumbnail.
+DECODE_AT_LEAST = 4 * SIDE
 CHUNK = 64
 
 
