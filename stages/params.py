@@ -65,7 +65,7 @@ class Split(Section):
     validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
     train_sources: list[str] = Field(description="sources that protocol source trains on")
     test_sources: list[str] = Field(description="sources that protocol source tests on")
-    seed: int
+    seed: int = Field(description="of the order in which equal units are placed")
 
 
 class Balance(Section):
@@ -97,25 +97,25 @@ class Augment(Section):
 
 
 class Train(Section):
-    epochs: Count
-    batch_size: Count
+    epochs: Count = Field(description="passes over the training pictures")
+    batch_size: Count = Field(description="pictures a step")
     small_epochs: int = Field(ge=0, description="first epochs that train on a smaller input, which costs less")
     small_size: Annotated[int, Field(ge=16)] = Field(description="side of that smaller input, pixels")
-    optimizer: Literal["adamw", "adam", "sgd"]
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(description="adamw, adam or sgd with momentum")
     lr: Positive = Field(description="peak learning rate")
     momentum: Fraction = Field(description="of sgd")
-    weight_decay: Annotated[Number, Field(ge=0)]
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(description="of the weights; biases and norms are not decayed")
     schedule: Literal["onecycle", "cosine", "step", "constant"] = Field(description="course of the learning rate")
     step_epochs: Count = Field(description="schedule step: epochs between two drops")
     step_factor: Positive = Field(description="schedule step: factor of a drop")
-    label_smoothing: Fraction
+    label_smoothing: Fraction = Field(description="share of a label's probability that is spread over all classes")
     class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
     patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"
     )
     augment: Augment
-    seed: int
+    seed: int = Field(description="of the new classifier, the order of the pictures, augmentation and dropout")
 
 
 class Evaluate(Section):
@@ -125,7 +125,7 @@ class Evaluate(Section):
 
 class Aggregate(Section):
     resamples: Count = Field(description="bootstrap resamples of groups")
-    seed: int
+    seed: int = Field(description="of the bootstrap")
 
 
 class Params(Section):

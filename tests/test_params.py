@@ -117,3 +117,7 @@ def test_a_small_size_above_the_image_size_is_refused_with_both_figures():
         Params.model_validate(params)
     params["train"]["small_epochs"] = 0
     Params.model_validate(params)
+
+
+def test_every_knob_says_what_it_means():
+    assert [key for key, description in _describe(Params) if not description] == []
