@@ -14,8 +14,8 @@ from tqdm import tqdm
 from stages.pixels import Undecodable, decode, head_box, open_image, squash
 
 SIDE = 64
-# Resizing to 64 from at least four times that keeps JPEG's reduced decoding from showing in a thumbnail.
-DECODE_AT_LEAST = 4 * SIDE
+# Resizing to 64 from at least twice that keeps JPEG's reduced decoding from showing in a thumbnail.
+DECODE_AT_LEAST = 2 * SIDE
 CHUNK = 64
 
 
@@ -36,18 +36,19 @@ def scan(archives: dict[str, Path], max_megapixels: float) -> tuple[pd.DataFrame
     total = sum(len(job[2]) for job in jobs)
     with ProcessPoolExecutor(os.cpu_count()) as pool, tqdm(total=total, unit=" pictures", desc="merge", disable=None) as bar:
         for chunk in pool.map(_scan_chunk, jobs):
-            for row, thumbnail, head in chunk:
-                rows.append(row)
-                thumbnails.append(thumbnail)
-                heads.append(head)
-            bar.update(len(chunk))
+            rows += chunk[0]
+            thumbnails.append(chunk[1])
+            heads.append(chunk[2])
+            bar.update(len(chunk[0]))
     columns = ["source", "member", "sha256", "width", "height", "mode", "format", "reason"]
-    return pd.DataFrame(rows, columns=columns), np.array(thumbnails), np.array(heads)
+    return pd.DataFrame(rows, columns=columns), np.concatenate(thumbnails), np.concatenate(heads)
 
 
-def _scan_chunk(job) -> list[tuple]:
+def _scan_chunk(job) -> tuple[list[tuple], np.ndarray, np.ndarray]:
     source, path, members, max_megapixels = job
-    return [_scan_member(source, member, _open_archive(path).read(member), max_megapixels) for member in members]
+    scanned = [_scan_member(source, member, _open_archive(path).read(member), max_megapixels) for member in members]
+    rows, thumbnails, heads = zip(*scanned, strict=True)
+    return list(rows), np.stack(thumbnails), np.stack(heads)
 
 
 @cache
