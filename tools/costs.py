@@ -11,12 +11,12 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import yaml
 from PIL import Image
 
+from stages.archives import read_member
 from tools.markers import replace_part
 
 TABLE = Path("docs/performance.md")
@@ -69,12 +69,7 @@ def time_decoding(sources: list[str]) -> float:
 def _decode(job: tuple[Path, list[str]]) -> None:
     path, members = job
     for member in members:
-        Image.open(io.BytesIO(_open_archive(path).read(member))).load()
-
-
-@cache
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+        Image.open(io.BytesIO(read_member(path, member))).load()
 
 
 if __name__ == "__main__":

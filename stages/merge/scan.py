@@ -4,13 +4,13 @@ import hashlib
 import os
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from stages.archives import read_member
 from stages.pixels import Undecodable, decode, head_box, open_image, squash
 
 SIDE = 64
@@ -46,15 +46,9 @@ def scan(archives: dict[str, Path], max_megapixels: float) -> tuple[pd.DataFrame
 
 def _scan_chunk(job) -> tuple[list[tuple], np.ndarray, np.ndarray]:
     source, path, members, max_megapixels = job
-    scanned = [_scan_member(source, member, _open_archive(path).read(member), max_megapixels) for member in members]
+    scanned = [_scan_member(source, member, read_member(path, member), max_megapixels) for member in members]
     rows, thumbnails, heads = zip(*scanned, strict=True)
     return list(rows), np.stack(thumbnails), np.stack(heads)
-
-
-@cache
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    # Once a worker process: reading the directory of an archive takes as long as decoding a hundred pictures.
-    return zipfile.ZipFile(path)
 
 
 def _scan_member(source: str, member: str, data: bytes, max_megapixels: float) -> tuple:

@@ -1,15 +1,15 @@
 """Decode and resize on all cores, straight into one array."""
 
 import os
-import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from stages.archives import read_member
 from stages.pixels import decode, open_image, to_square
 
 CHUNK = 64
@@ -31,16 +31,11 @@ def render(index: pd.DataFrame, size: int, geometry: str) -> np.ndarray:
 
 def _render_chunk(job) -> np.ndarray:
     rows, size, geometry = job
-    return np.stack([_render_one(_open_archive(source).read(member), change, size, geometry) for source, member, change in rows])
+    return np.stack([_render_one(*row, size, geometry) for row in rows])
 
 
-@cache
-def _open_archive(source: str) -> zipfile.ZipFile:
-    # Once a worker process: reading the directory of an archive takes as long as decoding a hundred pictures.
-    return zipfile.ZipFile(f"data/raw/{source}.zip")
-
-
-def _render_one(data: bytes, change: str, size: int, geometry: str) -> np.ndarray:
+def _render_one(source: str, member: str, change: str, size: int, geometry: str) -> np.ndarray:
+    data = read_member(Path(f"data/raw/{source}.zip"), member)
     image = open_image(data, max_megapixels=float("inf"))  # merge has refused what is too large
     # A change counts in pixels of the stored picture, so only an unchanged one may be decoded at a reduced size.
     grey = decode(image, at_least=None if change else 2 * size)
