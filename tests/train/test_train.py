@@ -179,6 +179,7 @@ def test_a_frozen_backbone_stays_what_it_was(project):
         {"train.optimizer": "adam", "train.schedule": "cosine", "train.class_weights": True},
         {"train.optimizer": "sgd", "train.schedule": "step", "train.label_smoothing": 0.1},
         {"train.small_epochs": 1, "train.small_size": 16},
+        {"train.small_epochs": 1, "train.small_size": 300},
         {"train.precision": "bfloat16", "model.backbone": "tf_efficientnet_lite0"},
     ],
     ids=lambda changes: " ".join(str(value) for value in changes.values()),
