@@ -100,7 +100,7 @@ class Train(Section):
     epochs: Count = Field(description="passes over the training pictures")
     batch_size: Count = Field(description="pictures a step")
     small_epochs: int = Field(ge=0, description="first epochs that train on a smaller input, which costs less")
-    small_size: Annotated[int, Field(ge=16)] = Field(description="side of that smaller input, pixels")
+    small_size: Annotated[int, Field(ge=16)] = Field(description="side of that smaller input, pixels, at most model.image_size")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(description="adamw, adam or sgd with momentum")
     lr: Positive = Field(description="peak learning rate")
     momentum: Fraction = Field(description="of sgd")
@@ -139,14 +139,6 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     aggregate: Aggregate
-
-    @model_validator(mode="after")
-    def _small_is_smaller(self):
-        if self.train.small_epochs and self.train.small_size > self.model.image_size:
-            raise ValueError(
-                f"train.small_size ({self.train.small_size}) is above model.image_size ({self.model.image_size}): lower it, or set train.small_epochs=0"
-            )
-        return self
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

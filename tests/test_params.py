@@ -110,14 +110,5 @@ def test_params_cannot_be_changed_by_a_stage():
     assert issubclass(Params, Section)
 
 
-def test_a_small_size_above_the_image_size_is_refused_with_both_figures():
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"] |= {"small_epochs": 1, "small_size": 300}
-    with pytest.raises(ValueError, match=r"train.small_size \(300\) is above model.image_size \(224\): .* train.small_epochs=0"):
-        Params.model_validate(params)
-    params["train"]["small_epochs"] = 0
-    Params.model_validate(params)
-
-
 def test_every_knob_says_what_it_means():
     assert [key for key, description in _describe(Params) if not description] == []

@@ -14,7 +14,7 @@ from stages.model import create_model, freeze, load_pretrained, normalisation
 from stages.params import load_params
 from stages.train.checkpoint import Checkpoints
 from stages.train.data import Images, split_rows
-from stages.train.loop import train_fold
+from stages.train.loop import cpu_state, train_fold
 
 MODELS = Path("data/models")
 WEIGHTS = Path("data/weights/weights.safetensors")
@@ -32,6 +32,11 @@ def main() -> None:
     mean, std = normalisation(params.model.backbone)
     images = Images(np.load(PIXELS), mean, std, device)
     weights = load_file(WEIGHTS)
+    frozen = None
+    if params.model.freeze != "none" and not params.train.small_epochs and not any(params.train.augment.model_dump().values()):
+        from stages.train.frozen import FrozenLayers
+
+        frozen = FrozenLayers(images, torch.tensor(sorted(samples.row[samples.role != "test"].unique())), precision)
 
     history, models = [], {}
     for fold, rows in samples.groupby("fold"):
@@ -43,9 +48,10 @@ def main() -> None:
         if device.type == "cpu" and precision == torch.bfloat16:
             keep_float32(model)
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
-        result = train_fold(model, images, train, validation, params.train, fold, precision, checkpoints)
+        trained, inputs = frozen.split(model) if frozen else (model, images)
+        result = train_fold(trained, inputs, train, validation, params.train, fold, precision, checkpoints)
         history += [{"fold": fold, **epoch} for epoch in result.history]
-        models[fold] = result.best
+        models[fold] = {name: result.best.get(name, tensor) for name, tensor in cpu_state(model).items()}
 
     MODELS.mkdir(parents=True, exist_ok=True)
     for fold, state in models.items():

@@ -37,6 +37,8 @@ class Checkpoints:
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["model"].keys() != model.state_dict().keys():
+            return  # frozen layers were in the model then and are not now, or the other way round: begins anew
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         result.history, result.best = state["history"], state["best"]

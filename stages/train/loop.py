@@ -50,7 +50,7 @@ def train_fold(
         seed = int(np.random.SeedSequence([params.seed, fold, epoch]).generate_state(1)[0])
         torch.manual_seed(seed)
         batches = _draw(train, torch.Generator().manual_seed(seed)).split(params.batch_size)
-        size = params.small_size if epoch < params.small_epochs else images.full_size
+        size = min(params.small_size, images.full_size) if epoch < params.small_epochs else images.full_size
 
         train_mode(model)
         total = 0.0
@@ -77,7 +77,7 @@ def train_fold(
         result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
         best = _best(result.history)
         if best == epoch:
-            result.best = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
+            result.best = cpu_state(model)
         checkpoints.save(fold, model, optimizer, result)
         tqdm.write(
             f"fold {fold} epoch {epoch + 1}/{params.epochs}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
@@ -86,6 +86,11 @@ def train_fold(
     for number, epoch in enumerate(result.history):
         epoch["kept"] = number == _best(result.history)
     return result
+
+
+def cpu_state(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's weights on the CPU, as safetensors takes them."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
 
 
 def _draw(rows: Rows, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,7 @@
 """Training end to end on small pictures whose class is a bright quadrant."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from stages.train import __main__ as train_stage
 from stages.train.checkpoint import SCRATCH, Checkpoints
 
 ROOT = Path(__file__).parents[2]
+NOT_AUGMENTED = {"mirror": False, "rotate": 0, "translate": 0, "scale": 0, "contrast": 0}
 SIZE = 32
 CLASSES = ("glioma", "meningioma", "notumor")
 
@@ -106,8 +108,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(project):
 
 
 @pytest.mark.parametrize("killed_after", [1, 3, 5])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project, monkeypatch, capsys, killed_after):
+@pytest.mark.parametrize(
+    "changes", [{}, {"model.freeze": "all but last 8", "train.augment": NOT_AUGMENTED}], ids=["whole", "frozen layers run once"]
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project, monkeypatch, capsys, changes, killed_after):
+    configure(changes)
     train_stage.main()
+    assert ("frozen layers run once" in capsys.readouterr().out) == bool(changes)
     expected = outputs()
     for file in expected:
         Path(file).unlink()
@@ -173,12 +180,59 @@ def test_a_frozen_backbone_stays_what_it_was(project):
     assert metrics["trained_parameters"] == 1024 * 3 + 3
 
 
+@pytest.fixture
+def pictures_seen():
+    """How many pictures went through a first convolution, in a list of one number."""
+    seen = [0]
+
+    def count(module, inputs, output):
+        if isinstance(module, torch.nn.Conv2d) and module.in_channels == 3:
+            seen[0] += len(output)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(count)
+    yield seen
+    hook.remove()
+
+
+def test_frozen_layers_run_once_for_all_folds_if_they_are_the_same(project, pictures_seen):
+    configure({"model.freeze": "backbone", "train.augment": NOT_AUGMENTED, "model.weights": "none"})
+    train_stage.main()
+    assert 2 * 72 < pictures_seen[0] < 2 * 90 + 30, "each fold has its own random weights"
+    pretrained = load_file("data/models/fold-0.safetensors")
+    save_file({k: v for k, v in pretrained.items() if not k.startswith("classifier")}, "data/weights/weights.safetensors")
+    pictures_seen[0] = 0
+    train_stage.main()
+    assert 90 <= pictures_seen[0] < 90 + 30
+    for fold in range(2):
+        state = load_file(f"data/models/fold-{fold}.safetensors")
+        assert state.keys() == pretrained.keys()
+        assert [name for name in state if not torch.equal(state[name], pretrained[name])] == ["classifier.bias", "classifier.weight"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.freeze": "none", "train.augment": NOT_AUGMENTED},
+        {"model.freeze": "backbone"},
+        {"model.freeze": "backbone", "train.augment": NOT_AUGMENTED | {"mirror": True}},
+        {"model.freeze": "backbone", "train.augment": NOT_AUGMENTED, "train.small_epochs": 1, "train.small_size": 16},
+    ],
+    ids=["nothing frozen", "augmented", "only mirrored", "two sizes"],
+)
+def test_other_recipes_do_without_the_code_that_cuts(project, monkeypatch, pictures_seen, changes):
+    monkeypatch.setitem(sys.modules, "stages.train.frozen", None)  # an import would fail
+    configure(changes | {"train.epochs": 2})
+    train_stage.main()
+    assert pictures_seen[0] == 2 * 2 * 72  # folds, epochs, pictures to train and to validate
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"train.optimizer": "adam", "train.schedule": "cosine", "train.class_weights": True},
         {"train.optimizer": "sgd", "train.schedule": "step", "train.label_smoothing": 0.1},
         {"train.small_epochs": 1, "train.small_size": 16},
+        {"train.small_epochs": 1, "train.small_size": 300},
         {"train.precision": "bfloat16", "model.backbone": "tf_efficientnet_lite0"},
     ],
     ids=lambda changes: " ".join(str(value) for value in changes.values()),
