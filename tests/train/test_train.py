@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
 from stages.params import load_params
 from stages.train import __main__ as train_stage
+from stages.train import folds
 from stages.train.checkpoint import SCRATCH, Checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ def project(tmp_path, monkeypatch):
     """A folder with everything that train reads: 90 pictures, 2 folds, no pretrained weights."""
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
+    monkeypatch.setattr(folds, "cpu_count", lambda: 1)  # in this process, where a test can look in
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
     pixels = rng.integers(0, 60, (90, SIZE, SIZE)).astype(np.uint8)

@@ -1,0 +1,128 @@
+"""All folds of a split, each a training of its own: on a CPU several at a time, on a GPU one after another."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from safetensors.torch import load_file
+from torch import Tensor
+
+from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
+from stages.device import keep_float32, pick_device, pick_precision
+from stages.model import create_model, freeze, load_pretrained, normalisation
+from stages.params import Params
+from stages.train.checkpoint import Checkpoints
+from stages.train.data import Images, split_rows
+from stages.train.loop import cpu_state, train_fold
+
+WEIGHTS = Path("data/weights/weights.safetensors")
+
+
+@dataclass
+class Trained:
+    """One fold: a dict an epoch, the weights of the epoch that is kept (on the CPU), and how many parameters there are."""
+
+    fold: int
+    history: list[dict]
+    state: dict[str, Tensor]
+    parameters: int
+    trained_parameters: int
+
+
+def share_cores(params: Params, folds: int) -> tuple[int, int]:
+    """How many folds to train at a time, and the threads of each.
+
+    On a CPU the folds share the cores evenly, a process each. Two folds on a core each train as fast as one after the other on
+    both, whatever disturbs one core does not hold up the other, and the result is the same on any machine with fewer than
+    two cores a fold. Frozen layers that run once for all folds keep the folds in one process.
+    """
+    if pick_device().type != "cpu" or frozen_run_once(params):
+        return 1, torch.get_num_threads()
+    together = min(cpu_count(), folds)
+    return together, (cpu_count() // together if together > 1 else torch.get_num_threads())
+
+
+def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, together: int, threads: int) -> list[Trained]:
+    """Train every fold of samples, so many together. Raises SystemExit when a loss is no longer finite."""
+    folds = sorted(samples.fold.unique())
+    if together == 1:
+        training = Training(params, samples, checkpoints)
+        return [training.fold(fold) for fold in folds]
+    with parallel_config("loky", inner_max_num_threads=threads):
+        return Parallel(n_jobs=together)(delayed(_in_worker)(params, samples, checkpoints, threads, fold) for fold in folds)
+
+
+def read_samples() -> pd.DataFrame:
+    """samples.csv, and in the column row where each picture is in the pixel array."""
+    samples = read_table(SAMPLES)
+    samples["row"] = samples.image_id.map({image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)})
+    return samples
+
+
+def class_names(samples: pd.DataFrame) -> list[str]:
+    """The classes, in the order of the model's outputs."""
+    return sorted(samples.label[samples.role == "train"].unique())
+
+
+def frozen_run_once(params: Params) -> bool:
+    """Whether something is frozen and every epoch shows it the same pictures."""
+    augmented = any(params.train.augment.model_dump().values())
+    return params.model.freeze != "none" and not params.train.small_epochs and not augmented
+
+
+class Training:
+    """What the folds of one process have in common: pixels, pretrained weights, frozen layers."""
+
+    def __init__(self, params: Params, samples: pd.DataFrame, checkpoints: Checkpoints):
+        self.params, self.samples, self.checkpoints = params, samples, checkpoints
+        self.device = pick_device()
+        self.precision = pick_precision(params.train.precision, self.device)
+        self.weights = load_file(WEIGHTS)
+        pixels = np.load(PIXELS, mmap_mode="c")  # processes share the pages; "c" and not "r" because torch asks for a writable array
+        self.images = Images(pixels, *normalisation(params.model.backbone), self.device)
+        self.frozen = None
+        if frozen_run_once(params):
+            from stages.train.frozen import FrozenLayers
+
+            self.frozen = FrozenLayers(self.images, torch.tensor(sorted(samples.row[samples.role != "test"].unique())), self.precision)
+
+    def fold(self, fold: int) -> Trained:
+        """Train one fold, from its last checkpoint if there is one."""
+        params, classes = self.params, class_names(self.samples)
+        torch.manual_seed(params.train.seed + fold)  # the new classifier starts at random
+        model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size)
+        load_pretrained(model, self.weights, str(WEIGHTS))
+        freeze(model, params.model.freeze)
+        model.to(self.device, memory_format=torch.channels_last)
+        if self.device.type == "cpu" and self.precision == torch.bfloat16:
+            keep_float32(model)
+        rows = self.samples[self.samples.fold == fold]
+        train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
+        trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+        result = train_fold(trained, inputs, train, validation, params.train, fold, self.precision, self.checkpoints)
+        return Trained(
+            fold=fold,
+            history=result.history,
+            state={name: result.best.get(name, tensor) for name, tensor in cpu_state(model).items()},
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        )
+
+
+def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int) -> Trained:
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    torch.set_num_threads(threads)
+    return Training(params, samples, checkpoints).fold(fold)
+
+
+def _end_with(parent: int) -> None:
+    # What was killed must not go on writing checkpoints beside the run that follows it.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,85 @@
+"""Folds trained side by side, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_train import ROOT, configure, outputs, project  # noqa: F401
+
+from stages.params import load_params
+from stages.train import __main__ as train_stage
+from stages.train import folds
+from stages.train.checkpoint import SCRATCH
+
+STAGE = [sys.executable, "-m", "stages.train"]
+
+
+@pytest.fixture
+def cores(project, monkeypatch):  # noqa: F811
+    return lambda count: monkeypatch.setattr(folds, "cpu_count", lambda: count)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "count", "freeze", "expected"),
+    [(1, 5, "none", 1), (2, 5, "none", 2), (16, 5, "none", 5), (2, 1, "none", 1), (2, 5, "backbone", 2)],
+)
+def test_folds_share_the_cores(cores, cpus, count, freeze, expected):
+    cores(cpus)
+    configure({"model.freeze": freeze})
+    together, threads = folds.share_cores(load_params(), count)
+    assert together == expected
+    assert together * threads <= cpus
+
+
+def test_frozen_layers_that_run_once_keep_the_folds_together(cores):
+    cores(2)
+    configure({"model.freeze": "backbone", "train.augment": {"mirror": False, "rotate": 0, "translate": 0, "scale": 0, "contrast": 0}})
+    assert folds.share_cores(load_params(), 5)[0] == 1
+
+
+def test_two_cores_give_the_bytes_of_one(cores):
+    train_stage.main()
+    expected = outputs()
+    cores(2)
+    train_stage.main()
+    assert outputs() == expected
+
+
+def test_a_fold_that_diverges_ends_the_others_with_its_line(cores):
+    cores(2)
+    configure({"train.optimizer": "sgd", "train.lr": 1e9, "train.schedule": "constant", "train.epochs": 100000})
+    with pytest.raises(SystemExit, match="Training diverged: .* Lower train.lr"):
+        train_stage.main()
+    assert not Path("data/models").exists()
+
+
+def test_killed_from_outside_its_workers_end_and_the_next_run_goes_on(cores):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "2"}
+    configure({"train.epochs": 6})
+    cores(2)
+    train_stage.main()
+    expected = outputs()
+    for file in expected:
+        Path(file).unlink()
+
+    running = subprocess.Popen(STAGE, env=environment, stdout=subprocess.PIPE)
+    while not any(SCRATCH.glob("*/*.pt")):
+        assert running.poll() is None, "ended before its first checkpoint"
+        time.sleep(0.02)
+    workers = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True).stdout.split()
+    assert len(workers) >= 2
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}/stat").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text() for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlives the run"
+        time.sleep(0.1)
+
+    again = subprocess.run(STAGE, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "goes on after epoch" in again.stdout
+    assert outputs() == expected
