@@ -12,6 +12,7 @@ SAMPLES = Path("data/balanced/samples.csv")
 PIXELS = Path("data/preprocessed/pixels.npy")
 INDEX = Path("data/preprocessed/index.csv")
 PREDICTIONS = Path("data/predictions.csv")
+VALIDATION_PREDICTIONS = Path("data/validation_predictions.csv")
 
 ROLES = ("train", "validation", "test")
 PLANES = ("axial", "coronal", "sagittal")

@@ -6,6 +6,7 @@ the mean over the classes that have one; so are scikit-learn's balanced_accuracy
 """
 
 import numpy as np
+import pandas as pd
 
 METRICS = {
     "accuracy": "pictures whose most probable class is their label",
@@ -69,6 +70,14 @@ def top(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
     """int [N]: the bin b of equal width, from b / bins (exclusive) to (b + 1) / bins, that each confidence lies in."""
     return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.DataFrame:
+    """Columns confidence, accuracy, count: means over the pictures of each bin of confidence that has any."""
+    predicted, confidence = top(probabilities)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": predicted == labels, "bin": bin_of(confidence, bins)})
+    table = table.groupby("bin").agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), count=("bin", "size"))
+    return table.round(6).reset_index(drop=True)
 
 
 def auroc(positive: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen."""
 
-from stages.aggregate.bootstrap import draw_groups, summarise
 from stages.aggregate.table import to_text
+from stages.bootstrap import draw_groups, summarise
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
 from stages.scores import CLASS_METRICS, METRICS

@@ -1,7 +1,8 @@
 """Predict every fold's test pictures with that fold's model, and score them.
 
 Reads data/models, data/balanced/samples.csv and data/preprocessed; writes data/predictions.csv, metrics/evaluate.json
-(one entry a fold) and the tables behind the plots, metrics/plots/*.csv.
+(one entry a fold) and the tables behind the plots, metrics/plots/*.csv. The validation pictures are predicted too, for
+calibration, and not scored.
 """
 
 import json
@@ -13,11 +14,11 @@ from safetensors.torch import load_file
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
+from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.evaluate import curves, inference, overview
 from stages.model import create_model, load_state
 from stages.params import load_params
-from stages.scores import METRICS, or_null, score
+from stages.scores import METRICS, or_null, reliability, score
 
 MODELS = Path("data/models")
 PLOTS = Path("metrics/plots")
@@ -30,29 +31,33 @@ def main() -> None:
     pixels = np.load(PIXELS, mmap_mode="r")
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     samples = read_table(SAMPLES)
-    test = samples[samples.role == "test"].sort_values(["fold", "image_id"], ignore_index=True)
-    if unknown := sorted(set(test.label) - set(classes)):
+    pictures = samples[samples.role != "train"].sort_values(["fold", "image_id"], ignore_index=True)
+    if unknown := sorted(set(pictures.label) - set(classes)):
         raise SystemExit(f"split: the test pictures hold {', '.join(unknown)}, but the models were trained on {', '.join(classes)} only")
 
     model = create_model(about["backbone"], len(classes), about["dropout"], about["image_size"])
     predicted = []
-    with tqdm(total=len(test), unit="picture", desc="evaluate", disable=None) as progress:
-        for fold, pictures in test.groupby("fold"):
+    with tqdm(total=len(pictures), unit="picture", desc="evaluate", disable=None) as progress:
+        for fold, mine in pictures.groupby("fold"):
             load_state(model, load_file(MODELS / f"fold-{fold}.safetensors"))
-            rows = pictures.image_id.map(row_of).to_numpy(int)
+            rows = mine.image_id.map(row_of).to_numpy(int)
             for batch in inference.probabilities(model, pixels, rows, about["mean"], about["std"], params.flips):
                 if not np.isfinite(batch).all():
                     raise SystemExit(f"Fold {fold}: the model's outputs are not numbers; train it again with a smaller train.lr")
                 predicted.append(batch)
                 progress.update(len(batch))
 
-    # Rounded first: whoever reads the table computes the same figures as here.
+    # Rounded first: whoever reads the tables computes the same figures as here.
     probabilities = np.concatenate(predicted).astype(float).round(6)
-    labels = np.array([classes.index(label) for label in test.label])
     guesses = np.array(classes)[probabilities.argmax(1)]
     columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(classes)}
-    write_table(test[["image_id", "fold", "label"]].assign(predicted=guesses, **columns), PREDICTIONS)
+    table = pictures[["image_id", "fold", "label"]].assign(predicted=guesses, **columns)
+    of_test = (pictures.role == "test").to_numpy()
+    test, probabilities = table[of_test], probabilities[of_test]
+    write_table(test, PREDICTIONS)
+    write_table(table[~of_test], VALIDATION_PREDICTIONS)
 
+    labels = np.array([classes.index(label) for label in test.label])
     folds = {}
     for fold in test.fold.unique():
         mine = (test.fold == fold).to_numpy()
@@ -61,13 +66,13 @@ def main() -> None:
     write_metrics(folds, "metrics/evaluate.json")
 
     roc, precision_recall = curves.roc(labels, probabilities, classes), curves.precision_recall(labels, probabilities, classes)
-    reliability = curves.reliability(labels, probabilities, params.bins)
-    write_table(pd.DataFrame({"actual": test.label, "predicted": guesses}), PLOTS / "confusion.csv")
+    reliability_table = reliability(labels, probabilities, params.bins)
+    write_table(pd.DataFrame({"actual": test.label, "predicted": test.predicted}), PLOTS / "confusion.csv")
     write_table(roc, PLOTS / "roc.csv")
     write_table(precision_recall, PLOTS / "precision_recall.csv")
-    write_table(reliability, PLOTS / "reliability.csv")
+    write_table(reliability_table, PLOTS / "reliability.csv")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=range(len(classes)))
-    overview.draw(confusion, roc, precision_recall, reliability, classes, PLOTS / "overview.png")
+    overview.draw(confusion, roc, precision_recall, reliability_table, classes, PLOTS / "overview.png")
 
 
 if __name__ == "__main__":

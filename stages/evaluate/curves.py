@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from stages.scores import bin_of, top
-
 POINTS = 100  # of a curve: as many as a plot shows, few enough for git
 
 
@@ -25,14 +23,6 @@ def precision_recall(labels: np.ndarray, probabilities: np.ndarray, classes: lis
         precision, recall, _ = precision_recall_curve(labels == k, probabilities[:, k], drop_intermediate=True)
         rows += [(name, *point) for point in _thinned(recall[::-1], precision[::-1])]
     return pd.DataFrame(rows, columns=["class", "recall", "precision"]).round(6)
-
-
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.DataFrame:
-    """Columns confidence, accuracy, count: means over the pictures of each bin of confidence that has any."""
-    predicted, confidence = top(probabilities)
-    table = pd.DataFrame({"confidence": confidence, "accuracy": predicted == labels, "bin": bin_of(confidence, bins)})
-    table = table.groupby("bin").agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), count=("bin", "size"))
-    return table.round(6).reset_index(drop=True)
 
 
 def _two_sided(labels: np.ndarray, classes: list[str]) -> list[tuple[int, str]]:

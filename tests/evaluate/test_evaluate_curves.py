@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics
 
 from stages.evaluate import curves
-from stages.scores import score
+from stages.scores import reliability, score
 
 CLASSES = ["glioma", "notumor", "pituitary"]
 
@@ -42,7 +42,7 @@ def test_thinned_precision_recall_runs_from_no_to_full_recall(predictions):
 
 def test_reliability_holds_every_picture_and_adds_up_to_the_ece(predictions):
     labels, probabilities = predictions
-    table = curves.reliability(labels, probabilities, 15)
+    table = reliability(labels, probabilities, 15)
     assert table["count"].sum() == len(labels) and (table["count"] > 0).all()
     assert table.confidence.is_monotonic_increasing
     ece = (table["count"] * (table.accuracy - table.confidence).abs()).sum() / len(labels)

@@ -9,7 +9,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from stages.catalog import PREDICTIONS, SAMPLES, read_table, write_table
+from stages.catalog import PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_table
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate import inference
 from stages.model import create_model
@@ -29,14 +29,19 @@ ABOUT = {
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two folds of random pictures, half of them test pictures in each, and two models with random weights."""
+    """Two folds of random pictures, half of them test pictures in each and a tenth for validation, and two models with random weights."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     random = np.random.default_rng(0)
     ids = [f"set/{n:03}.png" for n in random.permutation(PICTURES)]
     labels = [CLASSES[n] for n in random.integers(0, 3, PICTURES)]
     rows = [
-        {"fold": fold, "role": "test" if n % FOLDS == fold else "train", "image_id": image_id, "label": label}
+        {
+            "fold": fold,
+            "role": "test" if n % FOLDS == fold else "validation" if n % 10 == 9 - fold else "train",
+            "image_id": image_id,
+            "label": label,
+        }
         for fold in range(FOLDS)
         for n, (image_id, label) in enumerate(zip(ids, labels, strict=True))
     ]
@@ -59,7 +64,7 @@ def set_params(**evaluate):
 
 
 def outputs():
-    return {path.as_posix(): path.read_bytes() for path in [PREDICTIONS, *Path("metrics").rglob("*.*")]}
+    return {path.as_posix(): path.read_bytes() for path in [PREDICTIONS, VALIDATION_PREDICTIONS, *Path("metrics").rglob("*.*")]}
 
 
 def test_every_test_picture_once_a_fold_in_order(project):
@@ -74,9 +79,22 @@ def test_every_test_picture_once_a_fold_in_order(project):
     assert probabilities.sum(1) == pytest.approx(1, abs=2e-6)
     assert table.predicted.tolist() == [CLASSES[k] for k in probabilities.argmax(1)]
     assert len(set(table.predicted)) > 1
-    assert set(outputs()) == {"data/predictions.csv", "metrics/evaluate.json", "metrics/plots/overview.png"} | {
-        f"metrics/plots/{name}.csv" for name in ("confusion", "roc", "precision_recall", "reliability")
-    }
+    assert set(outputs()) == {
+        "data/predictions.csv",
+        "data/validation_predictions.csv",
+        "metrics/evaluate.json",
+        "metrics/plots/overview.png",
+    } | {f"metrics/plots/{name}.csv" for name in ("confusion", "roc", "precision_recall", "reliability")}
+
+
+def test_the_validation_pictures_are_predicted_apart_and_not_scored(project):
+    evaluate.main()
+    table, samples = read_table(VALIDATION_PREDICTIONS), read_table(SAMPLES)
+    expected = samples[samples.role == "validation"].sort_values(["fold", "image_id"])
+    assert len(table) == PICTURES / 5
+    for column in ("fold", "image_id", "label"):
+        assert table[column].tolist() == expected[column].tolist()
+    assert list(table.columns) == list(read_table(PREDICTIONS).columns)
 
 
 def test_a_picture_is_predicted_by_its_own_folds_model_both_ways_round(project):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.aggregate.bootstrap import draw_groups, summarise
+from stages.bootstrap import draw_groups, summarise
 from stages.scores import score
 
 CLASSES = ["glioma", "notumor", "pituitary"]

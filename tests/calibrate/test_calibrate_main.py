@@ -1,0 +1,71 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+from synthetic import ROOT
+
+from stages.calibrate import __main__ as calibrate
+from stages.catalog import CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_table
+
+CLASSES = ["glioma", "notumor", "pituitary"]
+TOO_SURE = {0: 1.5, 1: 3.0}  # by fold
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Two folds whose models are too sure of themselves, each in its own measure."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    random = np.random.default_rng(0)
+    tables = []
+    for fold, times in TOO_SURE.items():
+        logits = random.normal(size=(4000, 3)) * 2
+        labels = (softmax(logits / times, axis=1).cumsum(1) < random.random((4000, 1))).sum(1)
+        table = pd.DataFrame(softmax(logits, axis=1).round(6), columns=[f"p_{name}" for name in CLASSES])
+        names = np.array(CLASSES)
+        table = table.assign(fold=fold, label=names[labels], predicted=names[logits.argmax(1)])
+        tables.append(table.assign(image_id=[f"set/{fold}-{n}.png" for n in range(4000)]))
+    table = pd.concat(tables)
+    of_test = np.arange(len(table)) % 2 == 0
+    write_table(table[of_test], PREDICTIONS)
+    write_table(table[~of_test], VALIDATION_PREDICTIONS)
+    write_table(pd.DataFrame({"image_id": table.image_id, "group": np.arange(len(table)) // 10}), CLUSTERS)
+    return tmp_path
+
+
+def results() -> tuple[dict, dict]:
+    return json.loads(Path("data/calibration.json").read_text()), json.loads(Path("metrics/calibration.json").read_text())
+
+
+def test_each_fold_gets_the_temperature_of_its_model(project):
+    calibrate.main()
+    temperatures, metrics = results()
+    assert temperatures == pytest.approx({f"fold-{fold}": times for fold, times in TOO_SURE.items()}, rel=0.1)
+    before, after = metrics["before"], metrics["after"]
+    assert before["ece"]["mean"] > 0.1 and after["ece"]["mean"] < 0.03
+    assert after["ece"]["low"] <= after["ece"]["mean"] <= after["ece"]["high"]
+    assert after["brier"]["mean"] < before["brier"]["mean"]
+    assert after["cross_entropy"] < before["cross_entropy"]
+    answered = metrics["accuracy_of_answers"]
+    assert answered["80% answered"] > answered["90% answered"] > answered["100% answered"]
+
+
+def test_the_test_labels_have_no_say_in_the_temperature(project):
+    calibrate.main()
+    first = results()[0]
+    test = read_table(PREDICTIONS)
+    write_table(test.assign(label="glioma"), PREDICTIONS)
+    calibrate.main()
+    assert results()[0] == first
+
+
+def test_the_same_predictions_give_the_same_bytes(project):
+    calibrate.main()
+    files = [Path("data/calibration.json"), *Path("metrics").rglob("*.*")]
+    first = {file: file.read_bytes() for file in files}
+    calibrate.main()
+    assert {file: file.read_bytes() for file in files} == first
