@@ -7,6 +7,7 @@ import pandas as pd
 
 CATALOG = Path("data/merged/catalog.csv")
 CLUSTERS = Path("data/dedupe/clusters.csv")
+CONFLICTS = Path("data/dedupe/conflicts.csv")
 FOLDS = Path("data/split/folds.csv")
 SAMPLES = Path("data/balanced/samples.csv")
 PIXELS = Path("data/preprocessed/pixels.npy")

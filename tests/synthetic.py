@@ -23,7 +23,7 @@ def set_params(**values) -> None:
 
 
 def lay_out_project(folder: Path, sources: dict) -> None:
-    """params.yaml of the project with these sources, their registry, and no annotations."""
+    """params.yaml of the project with these sources, their registry, no annotations and no corrections."""
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
     (folder / "data/raw").mkdir(parents=True)
     params = yaml.safe_load((folder / "params.yaml").read_text())
@@ -33,6 +33,7 @@ def lay_out_project(folder: Path, sources: dict) -> None:
     registry = {name: {"archive": archive, "folders": folders} for name, folders in sources.items()}
     (folder / "data/sources.yaml").write_text(yaml.safe_dump(registry))
     (folder / "data/annotations.csv").write_text("sha256,patient,plane\n")
+    (folder / "data/corrections.csv").write_text("sha256,label\n")
 
 
 def write_archive(source: str, members: dict[str, bytes]) -> None:

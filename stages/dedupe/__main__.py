@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from stages.catalog import CATALOG, CLUSTERS, read_table, write_metrics, write_table
+from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, read_table, write_metrics, write_table
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
 from stages.dedupe.planes import find_planes
 from stages.dedupe.search import similar_pairs
@@ -40,7 +40,7 @@ def main() -> None:
     table = pd.concat([table, planes], axis=1)
 
     write_table(table, CLUSTERS)
-    write_table(conflicts, CLUSTERS.with_name("conflicts.csv"))
+    write_table(conflicts, CONFLICTS)
     metrics = _summary(catalog, table, conflicts, accuracy)
     write_metrics(metrics, "metrics/dedupe.json")
     print(f"{metrics['pictures']} pictures are {metrics['distinct']} distinct ones in {metrics['groups']} groups; {metrics['kept']} kept")

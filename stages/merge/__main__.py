@@ -7,6 +7,7 @@ import pandas as pd
 
 from stages.catalog import CATALOG, write_metrics, write_table
 from stages.merge.annotations import annotate
+from stages.merge.corrections import correct
 from stages.merge.folders import read_folders
 from stages.merge.scan import scan
 from stages.params import load_params
@@ -27,7 +28,8 @@ def main() -> None:
     table, thumbnails, heads = scan(archives, params.merge.max_megapixels)
     table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
     table["image_id"] = table.source + "/" + table.member
-    table = annotate(table, archives).sort_values("image_id")
+    labels = {label for entry in folders.values() for label in entry.labels}
+    table = correct(annotate(table, archives), labels).sort_values("image_id")
 
     good = table[table.reason == ""]
     rejected = table.loc[table.reason != "", ["image_id", "reason"]]
