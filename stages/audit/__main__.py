@@ -25,8 +25,10 @@ def main() -> None:
     classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
 
     doubted = suspects(predictions, classes).assign(reason="the model disagrees")
-    disputed = conflicts[["image_id", "label"]].assign(suggested="", p_label="", p_suggested="", reason="occurs under several labels")
-    table = pd.concat([doubted.astype(object), disputed.sort_values(["cluster", "image_id"]).astype(object)]).assign(correct_label="")
+    disputed = conflicts.sort_values(["cluster", "image_id"])[["image_id", "label"]].assign(
+        suggested="", p_label="", p_suggested="", reason="occurs under several labels"
+    )
+    table = pd.concat([doubted.astype(object), disputed.astype(object)]).assign(correct_label="")
     table["cluster"], table["patient"] = table.image_id.map(clusters.cluster), table.image_id.map(clusters.patient)
     write_table(table[COLUMNS], AUDIT)
 

@@ -23,7 +23,8 @@ def project(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     ids = [f"set/{n:03}.png" for n in range(300)]
     truth = np.arange(300) % 3
-    sureness = random.uniform(0.7, 0.95, 300)
+    sureness = random.uniform(0.7, 0.9, 300)
+    sureness[[ids.index(name) for name in WRONG]] = 0.95  # confident learning doubts what contradicts a sure model
     probabilities = np.where(np.eye(3)[truth] == 1, sureness[:, None], (1 - sureness[:, None]) / 2)
     label = np.array([CLASSES[(k + 1) % 3] if name in WRONG else CLASSES[k] for name, k in zip(ids, truth, strict=True)])
     table = pd.DataFrame({"image_id": ids, "fold": 0, "label": label, "predicted": np.array(CLASSES)[truth]})
