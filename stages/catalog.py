@@ -14,6 +14,7 @@ PIXELS = Path("data/preprocessed/pixels.npy")
 INDEX = Path("data/preprocessed/index.csv")
 PREDICTIONS = Path("data/predictions.csv")
 VALIDATION_PREDICTIONS = Path("data/validation_predictions.csv")
+CALIBRATION = Path("data/calibration.json")
 
 ROLES = ("train", "validation", "test")
 PLANES = ("axial", "coronal", "sagittal")

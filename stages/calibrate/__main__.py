@@ -5,14 +5,13 @@ metrics/calibration.json (before and after) and the reliability and abstention c
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stages.bootstrap import draw_groups, summarise
 from stages.calibrate import abstention, temperature
-from stages.catalog import CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
+from stages.catalog import CALIBRATION, CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.params import load_params
 from stages.scores import reliability
 
@@ -25,7 +24,7 @@ def main() -> None:
     test, validation = read_table(PREDICTIONS), read_table(VALIDATION_PREDICTIONS)
     classes = [column.removeprefix("p_") for column in test if column.startswith("p_")]
     temperatures = {int(fold): temperature.fit(*_arrays(rows, classes)) for fold, rows in validation.groupby("fold")}
-    Path("data/calibration.json").write_text(json.dumps({f"fold-{fold}": round(t, 6) for fold, t in temperatures.items()}, indent=2) + "\n")
+    CALIBRATION.write_text(json.dumps({f"fold-{fold}": round(t, 6) for fold, t in temperatures.items()}, indent=2) + "\n")
 
     labels, before = _arrays(test, classes)
     after = temperature.apply(before, test.fold.map(temperatures).to_numpy(float))

@@ -55,7 +55,9 @@ def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints,
         training = Training(params, samples, checkpoints)
         return [training.fold(fold) for fold in folds]
     with parallel_config("loky", inner_max_num_threads=threads):
-        return Parallel(n_jobs=together)(delayed(_in_worker)(params, samples, checkpoints, threads, fold) for fold in folds)
+        return Parallel(n_jobs=together)(
+            delayed(_in_worker)(params, samples, checkpoints, threads, fold, n % together) for n, fold in enumerate(folds)
+        )
 
 
 def read_samples() -> pd.DataFrame:
@@ -92,8 +94,8 @@ class Training:
 
             self.frozen = FrozenLayers(self.images, torch.tensor(sorted(samples.row[samples.role != "test"].unique())), self.precision)
 
-    def fold(self, fold: int) -> Trained:
-        """Train one fold, from its last checkpoint if there is one."""
+    def fold(self, fold: int, line: int = 0) -> Trained:
+        """Train one fold, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
         params, classes = self.params, class_names(self.samples)
         torch.manual_seed(params.train.seed + fold)  # the new classifier starts at random
         model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size)
@@ -105,7 +107,7 @@ class Training:
         rows = self.samples[self.samples.fold == fold]
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
         trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-        result = train_fold(trained, inputs, train, validation, params.train, fold, self.precision, self.checkpoints)
+        result = train_fold(trained, inputs, train, validation, params.train, fold, self.precision, self.checkpoints, line)
         return Trained(
             fold=fold,
             history=result.history,
@@ -115,10 +117,10 @@ class Training:
         )
 
 
-def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int) -> Trained:
+def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, line: int) -> Trained:
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     torch.set_num_threads(threads)
-    return Training(params, samples, checkpoints).fold(fold)
+    return Training(params, samples, checkpoints).fold(fold, line)
 
 
 def _end_with(parent: int) -> None:

@@ -33,8 +33,11 @@ def train_fold(
     fold: int,
     precision: torch.dtype,
     checkpoints: Checkpoints,
+    line: int = 0,
 ) -> Result:
     """Train a model, which is already on the device, from the last checkpoint of this fold if there is one.
+
+    line: of the terminal, for the progress bar, where folds are trained side by side.
 
     Raises SystemExit when the loss is no longer finite.
     """
@@ -54,7 +57,8 @@ def train_fold(
 
         train_mode(model)
         total = 0.0
-        bar = tqdm(batches, desc=f"fold {fold} epoch {epoch + 1}/{params.epochs}", unit="batch", leave=False, disable=None)
+        name = f"fold {fold} epoch {epoch + 1}/{params.epochs}"
+        bar = tqdm(batches, desc=name, unit="batch", leave=False, disable=None, position=line)
         for number, batch in enumerate(bar):
             rate = learning_rate(params, epoch * len(batches) + number, len(batches))
             for group in optimizer.param_groups:
@@ -80,7 +84,7 @@ def train_fold(
             result.best = cpu_state(model)
         checkpoints.save(fold, model, optimizer, result)
         tqdm.write(
-            f"fold {fold} epoch {epoch + 1}/{params.epochs}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
+            f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
         )
     for number, epoch in enumerate(result.history):
