@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import timm
 import torch
+from timm.models.vgg import ConvMlp
 from torch import nn
 
 from stages.device import keep_float32
@@ -44,6 +44,12 @@ CUTS = [
 SIDES = {"inception_v3": 75}
 
 
+def _narrow_vgg() -> nn.Module:
+    model = create_model("vgg11", 3, 0.3)
+    model.pre_logits, model.head.fc = ConvMlp(512, 64, kernel_size=7, drop_rate=0.3), nn.Linear(64, 3)
+    return model
+
+
 def _narrow_torchvision_vgg() -> nn.Module:
     model = create_model("torchvision.vgg11", 3, 0.3)
     model.classifier[0], model.classifier[3], model.classifier[6] = nn.Linear(512 * 49, 64), nn.Linear(64, 64), nn.Linear(64, 3)
@@ -51,10 +57,7 @@ def _narrow_torchvision_vgg() -> nn.Module:
 
 
 # 4096 features a layer would be nearly all of the time of this file
-NARROW = {
-    "vgg11": lambda: timm.create_model("vgg11", num_features=64, num_classes=3, drop_rate=0.3),
-    "torchvision.vgg11": _narrow_torchvision_vgg,
-}
+NARROW = {"vgg11": _narrow_vgg, "torchvision.vgg11": _narrow_torchvision_vgg}
 
 
 @pytest.fixture(autouse=True)
