@@ -8,7 +8,7 @@ BLOCK = 64  # pictures at once: what fits the caches is five times as fast
 
 def gradients(thumbnails: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients [N, cells * BINS] of uint8 [N, S, S], cells of 8 x 8 (Dalal and Triggs, 2005)."""
-    return np.concatenate([_histograms(thumbnails[i : i + BLOCK]) for i in range(0, max(len(thumbnails), 1), BLOCK)])
+    return np.concatenate([_histograms(thumbnails[i : i + BLOCK]) for i in range(0, len(thumbnails), BLOCK)])
 
 
 def _histograms(thumbnails: np.ndarray) -> np.ndarray:

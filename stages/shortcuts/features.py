@@ -14,7 +14,7 @@ FEATURES = {
 
 
 def describe(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
-    """All columns of FEATURES, by image_id, for rows of the catalog and their uint8 thumbnails [N, S, S]; words as objects.
+    """All columns of FEATURES, by image_id, for rows of the catalog and their uint8 thumbnails [N, S, S]; words as categories.
 
     mean and sd are in grey levels; black is the share of pixels up to pixels.BLACK. The border is the outermost EDGE pixels on
     all sides. A bar is the width of the black bar at that side, as a share of the picture's.
@@ -22,7 +22,7 @@ def describe(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     ring = np.ones(thumbnails.shape[1:], bool)
     ring[EDGE:-EDGE, EDGE:-EDGE] = False
     table = catalog.set_index("image_id")[FEATURES["file"]].astype({"width": float, "height": float})
-    table = table.astype({"mode": object, "format": object, "source": object})
+    table = table.astype({"mode": "category", "format": "category", "source": "category"})
     for name, values in (("", thumbnails.reshape(len(thumbnails), -1)), ("border_", thumbnails[:, ring])):
         table[f"{name}mean"] = values.mean(1)
         table[f"{name}sd"] = values.std(1)
