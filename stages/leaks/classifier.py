@@ -40,7 +40,7 @@ def score_parts(
 
     found: what training has seen of each, of sides.look. The parts: distinct (one copy of each picture, the one that dedupe
     keeps; folds that test every picture only), leaked (a copy is in training), clean (none is), new_group (no picture of its
-    group is). None for a part that is empty.
+    group is). None for a part that is empty. training: pictures, mean over the sides.
     """
     rows = table.loc[np.concatenate([side.test for side in sides])]
     folds = np.repeat(np.arange(len(sides)), [len(side.test) for side in sides])
@@ -57,4 +57,5 @@ def score_parts(
 
     parts = {"all": np.ones(len(rows), bool)} | ({"distinct": rows.kept.to_numpy(bool)} if len(sides) > 1 else {})
     parts |= {"leaked": found.picture.to_numpy(), "clean": ~found.picture.to_numpy(), "new_group": ~found.group.to_numpy()}
-    return {"training": sum(len(side.train) for side in sides)} | {name: figures(part) for name, part in parts.items()}
+    training = round(np.mean([len(side.train) for side in sides]))
+    return {"training": training} | {name: figures(part) for name, part in parts.items()}
