@@ -11,7 +11,7 @@ from stages.download.phantom import phantom_truth
 from stages.sources import Phantom
 
 SPEC = Phantom(patients_per_class=6, seed=0)
-STAGES = ("download", "merge", "dedupe", "split", "balance", "preprocess")
+STAGES = ("download", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def small_project(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def phantom_project(tmp_path_factory):
-    """The synthetic set, small, from download to preprocess: folder, truth by image_id, and which files of data/ each stage opened to read.
+    """The synthetic set, small, from download to shortcuts: folder, truth by image_id, and which files of data/ each stage opened to read.
 
     The folder is for reading only.
     """

@@ -71,7 +71,7 @@ def finished(clone) -> Path:
     """The same after `dvc repro`, its results committed."""
     output = run("dvc", "repro", cwd=clone)
     assert ran(output) == {
-        "download@phantom", "merge", "dedupe", "split", "balance", "preprocess", "weights", "train", "evaluate", "aggregate",
+        "download@phantom", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts", "weights", "train", "evaluate", "aggregate",
     }  # fmt: skip
     commit(clone, "results")
     return clone

@@ -5,6 +5,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, read_table, write_metrics, write_table
+from stages.copies import KINDS, seen
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
 from stages.dedupe.planes import find_planes
 from stages.dedupe.search import similar_pairs
@@ -49,7 +50,6 @@ def main() -> None:
 def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame, plane_accuracy: float | None) -> dict:
     own = table[catalog.augmented_from == ""]
     copies = own["copy"].value_counts()
-    names = ("exact", "mirrored", "flipped", "rotated", "cropped", "squashed", "resized", "brightened", "reencoded")
     patients = catalog[catalog.patient != ""].groupby(table.cluster).patient.nunique()
     return {
         "pictures": len(own),
@@ -61,10 +61,10 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
         "largest_group": int(own.groupby("group").kept.sum().max()),
         "conflicting_clusters": conflicts.cluster.nunique(),
         "clusters_of_several_patients": int((patients > 1).sum()),
-        "copies": {name: int(copies.get(name, 0)) for name in names},
+        "copies": {name: int(copies.get(name, 0)) for name in KINDS},
         "published_test_in_training": {
-            source: _leaked(rows, table.loc[rows.index])
-            for source, rows in catalog.groupby("source")
+            source: _leaked(rows)
+            for source, rows in table.join(catalog[["source", "published_split", "sha256"]]).groupby("source")
             if (rows.published_split == "test").any()
         },
         "planes": {
@@ -74,15 +74,14 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
     }
 
 
-def _leaked(rows: pd.DataFrame, table: pd.DataFrame) -> dict:
-    test, train = rows.published_split == "test", rows.published_split == "train"
-    seen = table.cluster[test].isin(table.cluster[train])
+def _leaked(rows: pd.DataFrame) -> dict:
+    found = seen(rows[rows.published_split == "test"], rows[rows.published_split == "train"])
     return {
-        "test": int(test.sum()),
-        "in_training": int(seen.sum()),
-        "in_training_byte_identical": int(rows.sha256[test].isin(rows.sha256[train]).sum()),
-        "share": float(seen.mean()),
-        "group_in_training": int(table.group[test].isin(table.group[train]).sum()),
+        "test": len(found),
+        "in_training": int(found.picture.sum()),
+        "in_training_byte_identical": int(found.file.sum()),
+        "share": float(found.picture.mean()),
+        "group_in_training": int(found.group.sum()),
     }
 
 

@@ -5,10 +5,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.dedupe.search import ORIENTATIONS, correlate
-
-ASPECT = 0.02  # relative difference of aspect from which a copy counts as squashed
-BRIGHTNESS = 0.04  # relative difference of mean grey from which a copy counts as brightened
+from stages.copies import describe
 
 
 def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -57,33 +54,11 @@ def describe_copies(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How every row differs from its cluster's reference: the kept picture, or the first row where none is kept.
 
-    Returns copy (original, augmented, exact, mirrored, flipped, rotated, cropped, squashed, resized, brightened or
-    reencoded: the first that applies) and orientation (a key of ORIENTATIONS), both [N].
+    Returns copy (original, augmented, or one of copies.KINDS) and orientation (a key of copies.ORIENTATIONS), both [N].
     """
     order = np.lexsort((np.arange(len(catalog)), ~kept, cluster))
     reference = order[np.searchsorted(cluster[order], cluster)]
     rows = np.arange(len(catalog))
-
-    names = np.array(list(ORIENTATIONS), object)
-    whole = np.stack([correlate(thumbnails, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
-    head = np.stack([correlate(heads, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
-    # argmax takes the first of equals, and a hair's advantage is no reason to call a symmetric picture flipped.
-    best = np.where(whole.max(0) >= same, np.round(whole, 3).argmax(0), np.round(head, 3).argmax(0))
-    orientation = names[best]
-
-    width, height = catalog.width.to_numpy(float), catalog.height.to_numpy(float)
-    aspect = width / height
-    grey = thumbnails.mean((1, 2), dtype=np.float64)
-    conditions = {
-        "augmented": catalog.augmented_from.to_numpy() != "",
-        "original": rows == reference,
-        "exact": catalog.sha256.to_numpy() == catalog.sha256.to_numpy()[reference],
-        "mirrored": orientation == "mirrored",
-        "flipped": orientation == "flipped",
-        "rotated": orientation == "rotated",
-        "cropped": whole.max(0) < same,
-        "squashed": abs(aspect / aspect[reference] - 1) > ASPECT,
-        "resized": (width != width[reference]) | (height != height[reference]),
-        "brightened": abs(grey / np.maximum(grey[reference], 1e-6) - 1) > BRIGHTNESS,
-    }
-    return np.select(list(conditions.values()), list(conditions), "reencoded"), orientation
+    kind, orientation = describe(catalog, rows, reference, thumbnails, heads, same)
+    augmented = catalog.augmented_from.to_numpy() != ""
+    return np.select([augmented, rows == reference], ["augmented", "original"], kind), orientation

@@ -8,7 +8,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-CELL, BINS = 8, 9
+from stages.gradients import gradients
+
 FOLDS = 5
 
 
@@ -49,13 +50,3 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
         result.loc[unknown, "plane_source"] = "predicted"
         result.loc[unknown, "plane_confidence"] = probability.max(1).astype(float).round(4)
     return result, float((predicted == planes).mean())
-
-
-def gradients(thumbnails: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients [N, cells * BINS] of uint8 [N, S, S], cells of 8 x 8 (Dalal and Triggs, 2005)."""
-    count, side, _ = thumbnails.shape
-    y, x = np.gradient(thumbnails.astype(np.float32), axis=(1, 2))
-    strength, direction = np.hypot(y, x), (np.arctan2(y, x) % np.pi / np.pi * BINS).astype(int) % BINS
-    cells = (count, side // CELL, CELL, side // CELL, CELL)
-    histograms = np.stack([np.where(direction == b, strength, 0).reshape(cells).sum((2, 4)) for b in range(BINS)], -1).reshape(count, -1)
-    return np.sqrt(histograms / (histograms.sum(1, keepdims=True) + 1e-6))

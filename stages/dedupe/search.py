@@ -12,11 +12,10 @@ import pandas as pd
 from scipy.fft import dctn
 from tqdm import tqdm
 
-ORIENTATIONS = {"": (1, 1), "mirrored": (1, -1), "flipped": (-1, 1), "rotated": (-1, -1)}  # signs along y, x
+from stages.copies import ORIENTATIONS, correlate, normalised
 
 COEFFICIENTS = 16  # a side of the block of low frequencies that is searched
 BLOCK = 2048  # pictures a step: bounds the memory whatever the number of pictures
-VERIFY = 4096  # pairs compared in full a step
 
 
 def similar_pairs(thumbnails: np.ndarray, threshold: float, exact_up_to: int, name: str) -> pd.DataFrame:
@@ -50,25 +49,8 @@ def similar_pairs(thumbnails: np.ndarray, threshold: float, exact_up_to: int, na
     return pairs.drop_duplicates(["first", "second"]).reset_index(drop=True)
 
 
-def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, y: int, x: int) -> np.ndarray:
-    """Pearson correlations [P] of the thumbnails in rows first, turned by the signs of an orientation, with those in rows second."""
-    correlation = np.empty(len(first), np.float32)
-    for start in range(0, len(first), VERIFY):
-        part = slice(start, start + VERIFY)
-        one, other = _normalised(thumbnails[first[part]]), _normalised(thumbnails[second[part]])
-        correlation[part] = np.einsum("nyx,nyx->n", one[:, ::y, ::x], other)
-    return correlation
-
-
-def _normalised(thumbnails: np.ndarray) -> np.ndarray:
-    # float32 [N, S, S] of mean 0 and length 1; a picture of one grey level becomes 0 and resembles nothing.
-    values = thumbnails.astype(np.float32)
-    values -= values.mean((1, 2), keepdims=True)
-    return values / np.maximum(np.sqrt((values**2).sum((1, 2), keepdims=True)), 1e-6)
-
-
 def _coefficients(thumbnails: np.ndarray) -> np.ndarray:
-    block = dctn(_normalised(thumbnails), axes=(1, 2), norm="ortho", workers=-1)[:, :COEFFICIENTS, :COEFFICIENTS]
+    block = dctn(normalised(thumbnails), axes=(1, 2), norm="ortho", workers=-1)[:, :COEFFICIENTS, :COEFFICIENTS]
     return np.ascontiguousarray(block.reshape(len(block), -1)[:, 1:])  # without the mean, which is 0
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.dedupe.planes import find_planes, gradients
+from stages.dedupe.planes import find_planes
+from stages.gradients import gradients
 
 PLANES = ("axial", "coronal", "sagittal")
 

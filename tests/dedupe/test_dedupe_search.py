@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stages.dedupe.search import ORIENTATIONS, similar_pairs
+from stages.copies import ORIENTATIONS
+from stages.dedupe.search import similar_pairs
 
 EXACT = 10**6
 
