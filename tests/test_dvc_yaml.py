@@ -131,7 +131,7 @@ def test_a_stage_reads_only_the_sections_of_params_that_it_tracks(stage):
     assert read <= {entry.split(".")[0] for entry in tracked(stage)} | ({"data"} if stage == "download" else set())
 
 
-@pytest.mark.parametrize("stage", ["download", "merge", "dedupe", "split", "balance", "preprocess", "aggregate"])
+@pytest.mark.parametrize("stage", ["download", "merge", "dedupe", "split", "balance", "preprocess", "aggregate", "slices"])
 def test_importing_a_stage_that_does_not_need_torch_leaves_it_out(stage):
     code = f"import sys; import stages.{stage}.__main__; sys.exit('torch' in sys.modules and 'torch was imported')"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
