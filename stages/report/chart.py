@@ -12,7 +12,7 @@ COLOURS, DASHES = 8, 4  # that page.css defines
 
 @dataclass(frozen=True)
 class Line:
-    """colour and dash: numbers of page.css, taken modulo what it has; radii: of a dot at each point, 0 for none."""
+    """colour and dash: numbers of page.css; where colours repeat, the dashes change. radii: of a dot at each point, 0 for none."""
 
     name: str
     x: Iterable[float]
@@ -43,7 +43,7 @@ def chart(
         drawn.append(
             {
                 "name": line.name,
-                "style": f"colour-{line.colour % COLOURS} dash-{line.dash % DASHES}",
+                "style": f"colour-{line.colour % COLOURS} dash-{(line.dash + line.colour // COLOURS) % DASHES}",
                 "in_legend": line.in_legend,
                 "points": " ".join(map(",".join, points)),
                 "dots": [(*point, f"{radius:.1f}") for point, radius in zip(points, line.radii, strict=False) if radius],
@@ -66,6 +66,8 @@ def chart(
 def _axis(values: list[float], limits: tuple[float, float] | None, start: float, end: float) -> tuple[Callable[[float], float], list]:
     """value -> position, and the ticks as (position, text)."""
     low, high = limits or (min(values), max(values))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
     ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     if limits is None:
         low, high = ticks[0], ticks[-1]
