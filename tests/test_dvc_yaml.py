@@ -19,7 +19,7 @@ CONSTANTS = {name: value.as_posix() for name, value in vars(catalog).items() if 
 
 
 def modules(stage: str) -> list[Path]:
-    return sorted((ROOT / "stages" / stage).glob("*.py"))
+    return sorted((ROOT / "stages" / stage).rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -76,7 +76,7 @@ def test_no_noun_imports_a_step(noun):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_path_under_data_in_the_code_is_declared(stage):
+def test_every_path_under_data_and_every_file_under_metrics_in_the_code_is_declared(stage):
     declared = [*STAGES[stage]["deps"], *outs(stage), *(next(iter(p)) for p in STAGES[stage].get("params", []) if isinstance(p, dict))]
     declared = [path.split("/${")[0] for path in declared]
     for module in modules(stage):
@@ -88,8 +88,15 @@ def test_every_path_under_data_in_the_code_is_declared(stage):
         literals = [
             node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
-        for path in named + [literal.rstrip("/") for literal in literals if re.fullmatch(r"data/\S*", literal)]:
+        for path in named + [literal.rstrip("/") for literal in literals if re.fullmatch(r"data/\S*|metrics/\S+\.\w+", literal)]:
             assert covers(declared, path), f"{module.name} uses {path}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_dependency_under_metrics_is_named_in_the_code(stage):
+    text = "".join(module.read_text() for module in modules(stage))
+    for dep in (dep for dep in STAGES[stage]["deps"] if dep.startswith("metrics/")):
+        assert f'"{dep}"' in text, f"{stage} never reads {dep}"
 
 
 def test_stages_read_what_they_declare_and_nothing_else(phantom_project):
@@ -131,7 +138,7 @@ def test_a_stage_reads_only_the_sections_of_params_that_it_tracks(stage):
     assert read <= {entry.split(".")[0] for entry in tracked(stage)} | ({"data"} if stage == "download" else set())
 
 
-@pytest.mark.parametrize("stage", ["download", "merge", "dedupe", "split", "balance", "preprocess", "aggregate", "slices"])
+@pytest.mark.parametrize("stage", ["download", "merge", "dedupe", "split", "balance", "preprocess", "aggregate", "slices", "report"])
 def test_importing_a_stage_that_does_not_need_torch_leaves_it_out(stage):
     code = f"import sys; import stages.{stage}.__main__; sys.exit('torch' in sys.modules and 'torch was imported')"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
