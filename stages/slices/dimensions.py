@@ -1,5 +1,6 @@
 """What the test pictures are sliced by."""
 
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -29,6 +30,5 @@ def dimensions(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 def size_bins(sides: np.ndarray) -> np.ndarray:
     """Name of the bin that each side, int [N], pixels, lies in: str [N]."""
-    lower = [1, *(edge + 1 for edge in SIZES)]
-    names = [f"{low} to {high} px" if low < high else f"{high} px" for low, high in zip(lower, SIZES, strict=False)]
-    return np.array([*names, f"{lower[-1]} px and more"])[np.searchsorted(SIZES, sides)]
+    between = [f"{low + 1} to {high} px" if low + 1 < high else f"{high} px" for low, high in pairwise(SIZES)]
+    return np.array([f"up to {SIZES[0]} px", *between, f"over {SIZES[-1]} px"])[np.searchsorted(SIZES, sides)]

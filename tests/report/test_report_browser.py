@@ -152,9 +152,10 @@ def test_text_and_lines_stand_out_in_light_and_dark(page, scheme):
 
 
 def test_on_paper_it_is_black_on_white_without_what_only_a_screen_needs(page):
-    show(page, scheme="dark", media="print")
+    show(page, width=718, scheme="dark", media="print")  # A4 within its margins
     style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
     assert page.execute_script(style, "body", "backgroundColor") == "rgb(255, 255, 255)"
     assert page.execute_script(style, "nav", "display") == "none"
     assert page.execute_script(style, ".scroll", "overflowX") == "visible"
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 718
     assert base64.b64decode(page.print_page()).startswith(b"%PDF")

@@ -122,7 +122,7 @@ def test_contrast_is_a_dimension_where_the_folders_name_it():
 def test_sizes_fall_into_the_bin_that_holds_them():
     sides = np.array([1, 224, 225, 256, 257, 511, 512, 513, 4000])
     assert size_bins(sides).tolist() == [
-        "1 to 224 px", "1 to 224 px", "225 to 256 px", "225 to 256 px", "257 to 511 px", "257 to 511 px", "512 px", "513 px and more", "513 px and more",
+        "up to 224 px", "up to 224 px", "225 to 256 px", "225 to 256 px", "257 to 511 px", "257 to 511 px", "512 px", "over 512 px", "over 512 px",
     ]  # fmt: skip
 
 
