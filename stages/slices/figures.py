@@ -26,9 +26,7 @@ def _figures(table: pd.DataFrame, classes: list[str], resamples: int, seed: int)
     probabilities = table[[f"p_{name}" for name in classes]].to_numpy(float)
     plain = _score(labels, probabilities, classes)
     draws, codes = draw_groups(table.group.to_numpy(), resamples, seed)
-    blocks = [
-        _score(labels, probabilities, classes, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK)) if len(block)
-    ]
+    blocks = [_score(labels, probabilities, classes, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK))]
     figures = {"pictures": len(table), "groups": draws.shape[1], "wrong": int((table.label != table.predicted).sum())}
     for name, value in plain.items():
         values = np.concatenate([block[name] for block in blocks])
