@@ -10,7 +10,7 @@ from synthetic import set_params
 from stages.aggregate.__main__ import main as aggregate
 from stages.catalog import PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
 from stages.evaluate import curves
-from stages.scores import METRICS, or_null, score
+from stages.scores import METRICS, or_null, reliability, score
 from stages.slices.__main__ import main as slices
 from stages.weights.__main__ import main as weights
 
@@ -68,6 +68,6 @@ def write_predictions(right: float) -> None:
     write_table(pd.DataFrame({"actual": test.label, "predicted": predicted}), "metrics/plots/confusion.csv")
     write_table(curves.roc(labels, probabilities, CLASSES), "metrics/plots/roc.csv")
     write_table(curves.precision_recall(labels, probabilities, CLASSES), "metrics/plots/precision_recall.csv")
-    write_table(curves.reliability(labels, probabilities, 15), "metrics/plots/reliability.csv")
+    write_table(reliability(labels, probabilities, 15), "metrics/plots/reliability.csv")
     aggregate()
     slices()
