@@ -15,12 +15,11 @@ from stages.params import Params, _describe
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 KEYS = [key for key, _ in _describe(Params)]
-BORROWED = {"leaks": {"split"}}  # leaks measures ways of splitting, so the split stage's code is what it depends on
 CONSTANTS = {name: value.as_posix() for name, value in vars(catalog).items() if isinstance(value, Path)}
 
 
 def modules(stage: str) -> list[Path]:
-    return sorted((ROOT / "stages" / stage).glob("*.py"))
+    return sorted((ROOT / "stages" / stage).rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -62,14 +61,13 @@ def test_a_folder_of_code_is_a_stage_and_the_other_way_round():
 def test_code_dependencies_are_the_folder_and_the_nouns_it_imports(stage):
     declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
     # stages/params.py is left out: the values that matter are tracked under params.
-    steps = {f"stages/{name}" for name in {stage} | BORROWED.get(stage, set())}
-    assert declared == steps | {f"stages/{name}.py" for name in nouns(modules(stage)) - {"params"}}
+    assert declared == {f"stages/{stage}"} | {f"stages/{name}.py" for name in nouns(modules(stage)) - {"params"}}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_step_imports_another(stage):
     steps = {name.split(".")[1] for path in modules(stage) for name in imports(path)}
-    assert steps & set(STAGES) <= {stage} | BORROWED.get(stage, set())
+    assert steps & set(STAGES) <= {stage}
 
 
 @pytest.mark.parametrize("noun", sorted((ROOT / "stages").glob("*.py")), ids=lambda path: path.stem)
@@ -78,7 +76,7 @@ def test_no_noun_imports_a_step(noun):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_path_under_data_in_the_code_is_declared(stage):
+def test_every_path_under_data_and_every_file_under_metrics_in_the_code_is_declared(stage):
     declared = [*STAGES[stage]["deps"], *outs(stage), *(next(iter(p)) for p in STAGES[stage].get("params", []) if isinstance(p, dict))]
     declared = [path.split("/${")[0] for path in declared]
     for module in modules(stage):
@@ -90,8 +88,15 @@ def test_every_path_under_data_in_the_code_is_declared(stage):
         literals = [
             node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
-        for path in named + [literal.rstrip("/") for literal in literals if re.fullmatch(r"data/\S*", literal)]:
+        for path in named + [literal.rstrip("/") for literal in literals if re.fullmatch(r"data/\S*|metrics/\S+\.\w+", literal)]:
             assert covers(declared, path), f"{module.name} uses {path}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_dependency_under_metrics_is_named_in_the_code(stage):
+    text = "".join(module.read_text() for module in modules(stage))
+    for dep in (dep for dep in STAGES[stage]["deps"] if dep.startswith("metrics/")):
+        assert f'"{dep}"' in text, f"{stage} never reads {dep}"
 
 
 def test_stages_read_what_they_declare_and_nothing_else(phantom_project):
@@ -133,7 +138,24 @@ def test_a_stage_reads_only_the_sections_of_params_that_it_tracks(stage):
     assert read <= {entry.split(".")[0] for entry in tracked(stage)} | ({"data"} if stage == "download" else set())
 
 
-@pytest.mark.parametrize("stage", ["download", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts", "aggregate"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "download",
+        "merge",
+        "dedupe",
+        "split",
+        "balance",
+        "preprocess",
+        "leaks",
+        "shortcuts",
+        "aggregate",
+        "calibrate",
+        "audit",
+        "slices",
+        "report",
+    ],
+)
 def test_importing_a_stage_that_does_not_need_torch_leaves_it_out(stage):
     code = f"import sys; import stages.{stage}.__main__; sys.exit('torch' in sys.modules and 'torch was imported')"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

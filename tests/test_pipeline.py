@@ -72,6 +72,7 @@ def finished(clone) -> Path:
     output = run("dvc", "repro", cwd=clone)
     assert ran(output) == {
         "download@phantom", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts", "weights", "train", "evaluate", "aggregate",
+        "calibrate", "audit", "slices", "report",
     }  # fmt: skip
     commit(clone, "results")
     return clone
@@ -84,6 +85,10 @@ def test_repro_writes_every_result(finished):
     predictions = (finished / "data/predictions.csv").read_text().splitlines()
     assert len(predictions) - 1 == summary["pictures"] == json.loads((finished / "metrics/dedupe.json").read_text())["kept"]
     assert json.loads((finished / "metrics/split.json").read_text())["leaks"]["test_pictures"] == 0
+    page = (finished / "metrics/report.html").read_text()
+    assert f"Macro-F1 {summary['macro_f1']['mean']:.3f}" in page
+    hashes = set(re.findall(r"[0-9a-f]{32}(?=<)", page)) & set(re.findall(r"md5: (\w+)", (finished / "dvc.lock").read_text()))
+    assert len(hashes) == 3, "by these a reader finds the run in git's history of dvc.lock"
 
 
 def test_a_second_repro_does_nothing(finished):
@@ -98,7 +103,9 @@ def test_a_clean_clone_without_data_passes_the_check_and_a_change_names_the_stal
 
     params = clean / "params.yaml"
     params.write_text(params.read_text().replace("flips: true", "flips: false"))
-    assert "Results are missing for: evaluate (and what follows: aggregate)" in run("python", "-m", "tools.check", cwd=clean, ok=False)
+    assert "Results are missing for: evaluate (and what follows: aggregate, audit, calibrate, report, slices)" in run(
+        "python", "-m", "tools.check", cwd=clean, ok=False
+    )
     run("git", "checkout", "-q", "params.yaml", cwd=clean)
 
     (clean / "stages/split/audit.py").write_text((clean / "stages/split/audit.py").read_text() + "\n# changed\n")
@@ -112,7 +119,7 @@ def test_a_clean_clone_without_data_passes_the_check_and_a_change_names_the_stal
 
 def test_another_backbone_reruns_only_what_depends_on_it_and_the_diffs_say_so(finished):
     output = run("dvc", "exp", "run", "-S", "model.backbone=torchvision.shufflenet_v2_x0_5", cwd=finished)
-    assert ran(output) == {"weights", "train", "evaluate", "aggregate"}
+    assert ran(output) == {"weights", "train", "evaluate", "aggregate", "calibrate", "audit", "slices", "report"}
     assert "torchvision.shufflenet_v2_x0_5" in run("dvc", "params", "diff", cwd=finished)
     metrics = run("dvc", "metrics", "diff", cwd=finished)
     assert "accuracy.mean" in metrics and "metrics/summary.json" in metrics

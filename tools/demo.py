@@ -27,6 +27,7 @@ def main() -> None:
     print("\n" + to_text(summary))
     print(
         f"\nWhere to look, in {DEMO}/:\n"
+        "  metrics/report.html                all of it on one page: open it in a browser\n"
         "  metrics/summary.json               every figure with its interval\n"
         "  metrics/plots/overview.png         confusion, ROC, precision-recall, reliability\n"
         "  metrics/plots/html/index.html      the same and learning curves, to explore (needs a network)\n"

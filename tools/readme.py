@@ -3,13 +3,10 @@
 import json
 from pathlib import Path
 
+from stages.report.sections.summary import NAMES
 from tools.markers import replace_part
 
 README = Path("README.md")
-OVERALL = {
-    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1",
-    "macro_auroc": "Macro-AUROC", "ece": "Expected calibration error", "brier": "Brier score (0 to 2)",
-}  # fmt: skip
 
 
 def main() -> None:
@@ -31,7 +28,7 @@ def _results(summary: dict) -> str:
         "",
         "| | mean | std | 95 % interval |",
         "| --- | ---: | ---: | :---: |",
-        *(f"| {title} | {_row(summary[name])}" for name, title in OVERALL.items()),
+        *(f"| {title} | {_row(summary[name])}" for name, title in NAMES.items()),
         "",
         "| class | precision | recall | F1 | specificity |",
         "| --- | ---: | ---: | ---: | ---: |",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from stages.copies import seen
 from stages.params import Split
-from stages.split.protocols import make_folds
+from stages.protocols import make_folds
 
 SPLITS = {
     "naive": {"group_by": "none", "distinct": False},  # every file is a picture of its own

@@ -4,8 +4,8 @@ import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_metrics, write_table
 from stages.params import load_params
+from stages.protocols import make_folds
 from stages.split.audit import audit, violations
-from stages.split.protocols import make_folds
 
 
 def main() -> None:

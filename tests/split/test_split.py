@@ -8,9 +8,9 @@ from synthetic import set_params
 
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_table
 from stages.params import load_params
+from stages.protocols import make_folds
 from stages.split import __main__ as step
 from stages.split.audit import audit, violations
-from stages.split.protocols import make_folds
 
 pytestmark = pytest.mark.usefixtures("small_project")
 

@@ -1,0 +1,43 @@
+"""What several sections show: the predictions with what is known about each picture, the summary and the slices."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table
+from stages.params import Params
+from stages.report.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class Results:
+    """predictions: image_id, fold, label, predicted, p_<class>..., plane, source, patient ("" if unknown), who (the patient, else the
+    group's number), probability (of the predicted class).
+    """
+
+    params: Params
+    classes: list[str]
+    predictions: pd.DataFrame
+    summary: dict
+    slices: dict
+    pictures: Pictures
+
+
+def load_results(params: Params) -> Results:
+    predictions = read_table(PREDICTIONS)
+    clusters = read_table(CLUSTERS)[["image_id", "group", "patient", "plane"]]
+    catalog = read_table(CATALOG)[["image_id", "source"]]
+    predictions = predictions.merge(clusters, on="image_id").merge(catalog, on="image_id")
+    predictions["who"] = predictions.patient.where(predictions.patient != "", "group " + predictions.group.astype(str))
+    columns = [column for column in predictions if column.startswith("p_")]
+    predictions["probability"] = predictions[columns].max(axis=1)
+    return Results(
+        params=params,
+        classes=[column.removeprefix("p_") for column in columns],
+        predictions=predictions,
+        summary=json.loads(Path("metrics/summary.json").read_text()),
+        slices=json.loads(Path("metrics/slices.json").read_text()),
+        pictures=Pictures(),
+    )

@@ -1,0 +1,13 @@
+"""The same figures fold by fold."""
+
+import json
+from pathlib import Path
+
+from stages.report.results import Results
+from stages.report.sections.summary import NAMES
+
+TITLE = "Folds"
+
+
+def context(results: Results) -> dict:
+    return {"folds": json.loads(Path("metrics/evaluate.json").read_text()), "names": NAMES}

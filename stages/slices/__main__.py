@@ -1,0 +1,35 @@
+"""Where the model fails: the test predictions by plane, source, size, contrast and group, and which classes it takes for which.
+
+Writes metrics/slices.json (slices, confusion pairs, groups with errors; the worst first in each) and metrics/slices.csv (every
+slice and every group, a row each).
+"""
+
+from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.params import load_params
+from stages.slices.dimensions import dimensions
+from stages.slices.errors import by_group, confusions
+from stages.slices.figures import by_slice, to_table
+
+
+def main() -> None:
+    params = load_params().aggregate
+    predictions = read_table(PREDICTIONS)
+    classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
+    clusters = read_table(CLUSTERS)[["image_id", "group", "patient", "plane"]]
+    catalog = read_table(CATALOG)[["image_id", "source", "member", "width", "height"]]
+    table = predictions.merge(clusters, on="image_id", how="left").merge(catalog, on="image_id", how="left")
+    if table[["group", "source"]].isna().any(axis=None):
+        raise SystemExit(f"{PREDICTIONS} holds pictures that {CATALOG} or {CLUSTERS} does not know: run `dvc repro`")
+
+    slices = by_slice(table, dimensions(table), classes, params.resamples, params.seed)
+    groups = by_group(table)
+    pairs = confusions(table)
+    write_metrics({"slices": slices, "confusions": pairs, "groups": [group for group in groups if group["wrong"]]}, "metrics/slices.json")
+    write_table(to_table(slices, groups), "metrics/slices.csv")
+
+    for worst in slices[:3]:
+        print(f"{worst['by']} {worst['slice']}: macro-F1 {worst['macro_f1']['value']:.3f} of {worst['pictures']} pictures")
+
+
+if __name__ == "__main__":
+    main()
