@@ -51,7 +51,7 @@ def test_the_confusion_matrix_counts_the_predictions(reported):
         for predicted, cell in zip(CLASSES, row[1:], strict=True):
             count = int(((table.label == actual) & (table.predicted == predicted)).sum())
             share = f"{count / (table.label == actual).sum():.1%}".replace("%", "\u00a0%")
-            assert cell == f"{count}{share}"
+            assert cell == (f"{count}{share}" if count else "0")
 
 
 def test_slices_and_groups_are_shown_worst_first(reported):
