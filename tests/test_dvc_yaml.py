@@ -153,6 +153,7 @@ def test_a_stage_reads_only_the_sections_of_params_that_it_tracks(stage):
         "calibrate",
         "audit",
         "slices",
+        "statement",
         "report",
     ],
 )

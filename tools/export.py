@@ -21,15 +21,15 @@ from stages.dedupe.planes import classifier
 from stages.gradients import gradients
 from stages.params import load_params
 from stages.predict.package import PACKAGE, load
-from tools.card import model_card
 
 MODELS = Path("data/models")
+CARD = Path("metrics/model_card.md")
 UNLIKE = 0.005  # share of pictures of unseen patients that the warning may take for something else
 OPSET = 18
 
 
 def main() -> None:
-    needed = [MODELS / "model.json", CALIBRATION, CATALOG, CLUSTERS, Path("metrics/summary.json")]
+    needed = [MODELS / "model.json", CALIBRATION, CATALOG, CLUSTERS, CARD]
     if missing := [str(path) for path in needed if not path.exists()]:
         sys.exit(f"{', '.join(missing)}: not there; run `dvc repro` first")
     shutil.rmtree(PACKAGE, ignore_errors=True)
@@ -47,7 +47,7 @@ def main() -> None:
         "sources": params.data.sources,
     }
     (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n")
-    (PACKAGE / "README.md").write_text(model_card())
+    shutil.copy(CARD, PACKAGE / "README.md")
     difference = export_onnx()
     print(
         f"{PACKAGE}/: {sum(file.stat().st_size for file in PACKAGE.iterdir()) / 1e6:.0f} MB; ONNX and torch differ by {difference:.1e} at most"

@@ -12,10 +12,15 @@ from safetensors.torch import save_file
 from synthetic import set_params
 
 from stages.aggregate import __main__ as aggregate
+from stages.audit import __main__ as audit
 from stages.calibrate import __main__ as calibrate
 from stages.catalog import SAMPLES, read_table, write_metrics, write_table
 from stages.evaluate import __main__ as evaluate
+from stages.leaks import __main__ as leaks
 from stages.model import create_model
+from stages.shortcuts import __main__ as shortcuts
+from stages.slices import __main__ as slices
+from stages.statement import __main__ as statement
 from tools import export
 
 BACKBONE, SIZE = "mobilenetv3_small_050", 64
@@ -43,8 +48,9 @@ def exported(phantom_project, tmp_path_factory):
         (evaluate.MODELS / "model.json").write_text(json.dumps(about))
         Path("data/weights").mkdir()
         Path("data/weights/weights.json").write_text(json.dumps({"origin": "package of the test", "licence": "CC0"}))
-        write_metrics({"parameters": 10, "trained_parameters": 10}, "metrics/train.json")
-        for stage in (evaluate, aggregate, calibrate, export):
+        training = {"parameters": 10, "trained_parameters": 10, "validation_macro_f1": {"mean": 0.5, "std": 0.0}}
+        write_metrics(training, "metrics/train.json")
+        for stage in (evaluate, aggregate, calibrate, audit, slices, leaks, shortcuts, statement, export):
             stage.main()
     finally:
         os.chdir(before)
