@@ -25,17 +25,20 @@ def main() -> None:
     archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
     _remove_others(archives)
 
-    table, thumbnails, heads = scan(archives, params.merge.max_megapixels)
+    CATALOG.parent.mkdir(parents=True, exist_ok=True)
+    arrays = [CATALOG.with_name(name) for name in ("thumbnails.npy", "heads.npy")]
+    table = scan(archives, params.merge.max_megapixels, *arrays)
     table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
-    table["image_id"] = table.source + "/" + table.member
     labels = {label for entry in folders.values() for label in entry.labels}
+    scanned = len(table)
     table = correct(annotate(table, archives), labels).sort_values("image_id")
 
     good = table[table.reason == ""]
     rejected = table.loc[table.reason != "", ["image_id", "reason"]]
     write_table(good[COLUMNS], CATALOG)
-    np.save(CATALOG.with_name("thumbnails.npy"), thumbnails[good.index])
-    np.save(CATALOG.with_name("heads.npy"), heads[good.index])
+    if len(good) < scanned:
+        for path in arrays:
+            np.save(path, np.load(path)[good.index])
     write_table(rejected, CATALOG.with_name("rejected.csv"))
     write_metrics(_summary(table, params.data.sources), "metrics/merge.json")
 
