@@ -30,7 +30,7 @@ class Layer:
 
 
 def find_layer(model: nn.Module, image_size: int, path: str = "auto") -> Layer:
-    """The layer to look at, found by running the model once on noise of image_size (pixels).
+    """The layer to look at, found by running the model, with its weights in it, once on noise of image_size (pixels).
 
     auto: the last feature map of more than one cell before the classifier. In a transformer, whose output is tokens, the last norm
     from which the patches reach the classifier: in one that only reads its class token, the norm before the last attention.

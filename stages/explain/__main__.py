@@ -16,13 +16,14 @@ from tqdm import tqdm
 from stages.attention import attention, find_layer, overlay, random_attention
 from stages.catalog import INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
 from stages.explain import figures, sheet
-from stages.explain.network import BATCH, Network
+from stages.explain.network import Network
 from stages.explain.sample import choose
 from stages.params import load_params
 
 MODELS = Path("data/models")
 FOLDER = Path("data/explain")
 SHEET = Path("metrics/plots/explain.png")
+BATCH = 16  # pictures whose gradients are in memory at once
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     predicted = sample.predicted.map(classes.index).to_numpy(int)
 
     network = Network(about)
+    network.load(MODELS / f"fold-{sample.fold[0]}.safetensors")
     layer = find_layer(network.model, about["image_size"], params.layer)
     maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
     with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:

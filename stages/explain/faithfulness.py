@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-STEPS = 20  # in which all pixels of a picture go or come
+STEPS = 16  # in which all pixels of a picture go or come
 BLUR = 5 / 224  # standard deviation, share of the side: 5 pixels of 224, as in the paper's code
 
 Probability = Callable[[np.ndarray], np.ndarray]  # grey pictures, 0 to 255, [N, S, S] -> [N], of the class that is explained
