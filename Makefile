@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme lock clean
+.PHONY: demo test check lint readme export lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -21,6 +21,9 @@ lint: .venv/installed
 readme: .venv/installed  ## the README's result tables, from metrics/
 	python -m tools.readme
 
+export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
+	python -m tools.export
+
 lock: .venv/installed  ## requirements.lock from what is installed
 	python -m tools.lock
 
@@ -31,4 +34,4 @@ lock: .venv/installed  ## requirements.lock from what is installed
 	touch $@
 
 clean:
-	rm -rf demo .scratch .pytest_cache .ruff_cache
+	rm -rf demo export .scratch .pytest_cache .ruff_cache

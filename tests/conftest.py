@@ -10,6 +10,8 @@ from synthetic import ROOT, lay_out_project, set_params
 from stages.download.phantom import phantom_truth
 from stages.sources import Phantom
 
+pytest_plugins = ["exported"]
+
 SPEC = Phantom(patients_per_class=6, seed=0)
 STAGES = ("download", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts")
 

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stages.gradients import gradients
@@ -38,9 +38,7 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
     if classes.ngroups < 2 or learn.group.groupby(result.plane[learn.index]).nunique().min() < FOLDS:
         return result, None
 
-    components = min(100, len(learn) // 2)  # no more than a fold of the cross-validation has pictures
-    reduction = PCA(components, svd_solver="randomized", random_state=0)
-    model = make_pipeline(StandardScaler(), reduction, LogisticRegression(C=0.1, max_iter=500))
+    model = classifier(len(learn))
     features, planes = gradients(thumbnails[learn.index]), result.plane[learn.index].to_numpy(dtype=str)
     predicted = cross_val_predict(model, features, planes, groups=learn.group, cv=StratifiedGroupKFold(FOLDS))
     if unknown.any():
@@ -50,3 +48,10 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
         result.loc[unknown, "plane_source"] = "predicted"
         result.loc[unknown, "plane_confidence"] = probability.max(1).astype(float).round(4)
     return result, float((predicted == planes).mean())
+
+
+def classifier(pictures: int) -> Pipeline:
+    """What tells planes apart by gradients, for so many pictures to learn from."""
+    components = min(100, pictures // 2)  # no more than a fold of the cross-validation has pictures
+    reduction = PCA(components, svd_solver="randomized", random_state=0)
+    return make_pipeline(StandardScaler(), reduction, LogisticRegression(C=0.1, max_iter=500))

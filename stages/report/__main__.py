@@ -12,10 +12,29 @@ from markupsafe import Markup
 from stages.params import load_params
 from stages.report import formats
 from stages.report.results import load_results
-from stages.report.sections import classes, confusion, curves, errors, folds, groups, learning, pairs, reliability, run, slices, summary
+from stages.report.sections import (
+    calibration,
+    classes,
+    confusion,
+    curves,
+    errors,
+    folds,
+    groups,
+    leaks,
+    learning,
+    pairs,
+    reliability,
+    run,
+    shortcuts,
+    slices,
+    summary,
+    suspects,
+)  # fmt: skip
 
 REPORT = Path("metrics/report.html")
-SECTIONS = (summary, folds, classes, confusion, curves, reliability, learning, slices, groups, pairs, errors, run)
+SECTIONS = (
+    summary, folds, classes, confusion, curves, reliability, calibration, leaks, shortcuts, learning, slices, groups, pairs, errors, suspects, run,
+)  # fmt: skip
 TEMPLATES = Path(__file__).parent / "templates"
 
 

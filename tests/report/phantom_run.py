@@ -8,9 +8,13 @@ import pandas as pd
 from synthetic import set_params
 
 from stages.aggregate.__main__ import main as aggregate
-from stages.catalog import PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
+from stages.audit.__main__ import main as audit
+from stages.calibrate.__main__ import main as calibrate
+from stages.catalog import PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.evaluate import curves
+from stages.leaks.__main__ import main as leaks
 from stages.scores import METRICS, or_null, reliability, score
+from stages.shortcuts.__main__ import main as shortcuts
 from stages.slices.__main__ import main as slices
 from stages.weights.__main__ import main as weights
 
@@ -24,7 +28,8 @@ def lay_out_run(project: Path) -> None:
         Path("data", path.name).symlink_to(path)
     shutil.copy(project / "params.yaml", "params.yaml")
     set_params(model__backbone="mobilenetv3_small_050", model__weights="none", aggregate__resamples=200)
-    weights()
+    for stage in (weights, leaks, shortcuts):
+        stage()
     write_history(epochs=3)
     write_predictions(right=0.8)
 
@@ -47,17 +52,11 @@ def write_history(epochs: int, folds: int = 5) -> None:
 
 
 def write_predictions(right: float) -> None:
-    """Probabilities of a model that is right with this probability, and what evaluate, aggregate and slices make of them."""
+    """Probabilities of a model that is right with this probability, and what evaluate and the stages behind it make of them."""
     samples = read_table(SAMPLES)
-    test = samples[samples.role == "test"].sort_values(["fold", "image_id"], ignore_index=True)
-    random = np.random.default_rng(0)
-    labels = test.label.map(CLASSES.index).to_numpy(int)
-    top = np.where(random.random(len(test)) < right, labels, (labels + random.integers(1, 4, len(test))) % 4)
-    probabilities = random.dirichlet(np.ones(4), len(test)) + 3 * random.random((len(test), 1)) * np.eye(4)[top] + np.eye(4)[top]
-    probabilities = (probabilities / probabilities.sum(1, keepdims=True)).round(6)
-    predicted = np.array(CLASSES)[probabilities.argmax(1)]
-    columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(CLASSES)}
-    write_table(test[["image_id", "fold", "label"]].assign(predicted=predicted, **columns), PREDICTIONS)
+    test, labels, probabilities = _guess(samples[samples.role == "test"], right)
+    write_table(test, PREDICTIONS)
+    write_table(_guess(samples[samples.role == "validation"], right)[0], VALIDATION_PREDICTIONS)
 
     folds = {}
     for fold in test.fold.unique():
@@ -65,9 +64,22 @@ def write_predictions(right: float) -> None:
         scores = score(labels[mine], probabilities[mine], CLASSES, bins=15)
         folds[f"fold {fold}"] = {"pictures": mine.sum()} | {name: or_null(scores[name]) for name in METRICS}
     write_metrics(folds, "metrics/evaluate.json")
-    write_table(pd.DataFrame({"actual": test.label, "predicted": predicted}), "metrics/plots/confusion.csv")
+    write_table(pd.DataFrame({"actual": test.label, "predicted": test.predicted}), "metrics/plots/confusion.csv")
     write_table(curves.roc(labels, probabilities, CLASSES), "metrics/plots/roc.csv")
     write_table(curves.precision_recall(labels, probabilities, CLASSES), "metrics/plots/precision_recall.csv")
     write_table(reliability(labels, probabilities, 15), "metrics/plots/reliability.csv")
-    aggregate()
-    slices()
+    for stage in (aggregate, slices, calibrate, audit):
+        stage()
+
+
+def _guess(pictures: pd.DataFrame, right: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Rows of the predictions, labels [N] and probabilities [N, 4]."""
+    pictures = pictures.sort_values(["fold", "image_id"], ignore_index=True)
+    random = np.random.default_rng(0)
+    labels = pictures.label.map(CLASSES.index).to_numpy(int)
+    top = np.where(random.random(len(labels)) < right, labels, (labels + random.integers(1, 4, len(labels))) % 4)
+    probabilities = random.dirichlet(np.ones(4), len(labels)) + 3 * random.random((len(labels), 1)) * np.eye(4)[top] + np.eye(4)[top]
+    probabilities = (probabilities / probabilities.sum(1, keepdims=True)).round(6)
+    columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(CLASSES)}
+    table = pictures[["image_id", "fold", "label"]].assign(predicted=np.array(CLASSES)[probabilities.argmax(1)], **columns)
+    return table, labels, probabilities

@@ -6,6 +6,7 @@ from stages.catalog import read_table
 from stages.report.results import Results
 
 TITLE = "Confusion matrix"
+DENSE = 10  # classes beyond which a cell has room for its count only
 
 
 def context(results: Results) -> dict:
@@ -14,4 +15,4 @@ def context(results: Results) -> dict:
     counts = np.zeros((len(codes), len(codes)), int)
     np.add.at(counts, (table.actual.map(codes).to_numpy(int), table.predicted.map(codes).to_numpy(int)), 1)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return {"classes": results.classes, "counts": counts.tolist(), "shares": shares.tolist()}
+    return {"classes": results.classes, "counts": counts.tolist(), "shares": shares.tolist(), "dense": len(codes) > DENSE}

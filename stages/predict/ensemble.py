@@ -1,0 +1,30 @@
+"""The trained folds as one network, calibrated."""
+
+import torch
+from torch import Tensor, nn
+
+from stages.calibrate.temperature import SMALLEST
+
+
+class Ensemble(nn.Module):
+    """Grey pictures [N, 1, S, S], levels 0 to 255, to probabilities [N, K].
+
+    Each fold's softmax, averaged over the picture and its mirror image where flips says so, is brought to that fold's temperature
+    as stages/calibrate does; the folds are averaged. mean and std: of the three channels, after scaling to 0..1.
+    """
+
+    def __init__(self, models: list[nn.Module], temperatures: list[float], mean: list[float], std: list[float], flips: bool):
+        super().__init__()
+        self.models, self.temperatures, self.flips = nn.ModuleList(models), temperatures, flips
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, grey: Tensor) -> Tensor:
+        x = (grey / 255 - self.mean) / self.std
+        total = 0
+        for model, temperature in zip(self.models, self.temperatures, strict=True):
+            p = model(x).float().softmax(1)
+            if self.flips:
+                p = (p + model(x.flip(-1)).float().softmax(1)) / 2
+            total = total + (p.clamp(min=SMALLEST).log() / temperature).softmax(1)
+        return total / len(self.models)

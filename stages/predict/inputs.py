@@ -1,0 +1,51 @@
+"""Files, folders and zips as a stream of pictures."""
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+HIDDEN = ("__MACOSX", ".")  # what archivers and file managers leave behind
+LARGEST = 256 * 2**20  # bytes of one file: no picture is larger
+
+
+def read_all(paths: list[Path]) -> Iterator[tuple[str, bytes | str]]:
+    """(name, content) of every file under the paths, folders and zips opened, in the order given and then by name.
+
+    What cannot be read comes as (name, reason), a str in place of bytes.
+    """
+    for path in paths:
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.is_file() and not file.relative_to(path).name.startswith("."):
+                    yield from _read(file)
+        else:
+            yield from _read(path)
+
+
+def _read(file: Path) -> Iterator[tuple[str, bytes | str]]:
+    try:
+        if not zipfile.is_zipfile(file):
+            yield str(file), "too large" if file.stat().st_size > LARGEST else file.read_bytes()
+            return
+        with zipfile.ZipFile(file) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            for member in sorted(members, key=lambda member: member.filename):
+                if not any(part.startswith(HIDDEN) for part in member.filename.split("/")):
+                    yield f"{file}/{member.filename}", _unpack(archive, member)
+    except OSError as error:
+        yield str(file), error.strerror or type(error).__name__
+    except zipfile.BadZipFile:
+        yield str(file), "damaged archive"
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | str:
+    if member.file_size > LARGEST:
+        return "too large"
+    try:
+        with archive.open(member) as content:
+            data = content.read(LARGEST + 1)  # what the archive says about the size need not be true
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        return f"damaged: {type(error).__name__}"
+    return data if len(data) <= LARGEST else "too large"

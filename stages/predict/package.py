@@ -1,0 +1,45 @@
+"""The model package: everything that a prediction needs, in one folder that `make export` writes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file
+
+from stages.device import pick_device
+from stages.model import create_model, load_state
+from stages.predict.ensemble import Ensemble
+from stages.predict.likeness import Likeness
+
+PACKAGE = Path("export")
+
+
+@dataclass
+class Package:
+    """about: package.json (classes, image_size, geometry, ...); the network, on the device; likeness to the training pictures."""
+
+    about: dict
+    network: Ensemble
+    likeness: Likeness
+
+
+def load(folder: Path) -> Package:
+    """Read a package. Raises SystemExit when the folder holds none."""
+    try:
+        about = json.loads((folder / "package.json").read_text())
+        likeness = load_arrays(folder / "likeness.safetensors")
+        models = []
+        for fold in about["temperatures"]:
+            model = create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"])
+            load_state(model, load_file(folder / f"{fold}.safetensors"))
+            models.append(model)
+    except FileNotFoundError as error:
+        raise SystemExit(f"{error.filename}: not there. `make export` writes a model package, after `dvc repro`") from None
+    network = Ensemble(models, list(about["temperatures"].values()), about["mean"], about["std"], about["flips"])
+    return Package(about, network.to(pick_device()).eval(), Likeness(**_plain(likeness), planes=about["planes"]))
+
+
+def _plain(arrays: dict[str, np.ndarray]) -> dict:
+    return arrays | {"farthest": float(arrays["farthest"][0])}

@@ -1,0 +1,71 @@
+"""Pictures in, one row a picture out."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+
+from stages.device import pick_device
+from stages.pixels import Undecodable, decode, open_image, squash, to_square
+from stages.predict.likeness import is_coloured
+from stages.predict.package import Package
+
+BATCH = 32
+THUMBNAIL = 64  # the side that likeness was fitted with
+MEGAPIXELS = 50
+TINY = 64  # pixels: below, a picture holds less than a thumbnail
+
+
+def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]]) -> Iterator[dict]:
+    """A row for each (name, content), in order: name, class, probability, p_<class>..., plane, warning, error.
+
+    content is an image file's bytes, or the reason why there are none. A row with an error has nothing else but its name.
+    """
+    pictures = iter(pictures)
+    while some := list(islice(pictures, BATCH)):
+        opened = [_open(name, content, package) for name, content in some]
+        good = [picture for picture in opened if "error" not in picture]
+        rows = iter(_score(package, good) if good else [])
+        for picture in opened:
+            yield {"name": picture["name"], "error": picture["error"]} if "error" in picture else next(rows)
+
+
+def _open(name: str, content: bytes | str, package: Package) -> dict:
+    if isinstance(content, str):
+        return {"name": name, "error": content}
+    try:
+        image = open_image(content, MEGAPIXELS)
+        coloured = is_coloured(image)
+        small = min(image.size) < TINY
+        grey = decode(image)
+    except Undecodable as reason:
+        return {"name": name, "error": str(reason)}
+    except Exception as error:  # convert() decodes, and any of Pillow's decoders may stumble over what it did not expect
+        return {"name": name, "error": f"damaged: {type(error).__name__}"}
+    return {
+        "name": name,
+        "pixels": to_square(grey, package.about["image_size"], package.about["geometry"]),
+        "thumbnail": squash(grey, THUMBNAIL),
+        "warnings": ["colour picture"] * coloured + [f"smaller than {TINY} pixels"] * small,
+    }
+
+
+@torch.inference_mode()
+def _score(package: Package, pictures: list[dict]) -> Iterator[dict]:
+    classes = package.about["classes"]
+    grey = torch.from_numpy(np.stack([picture["pixels"] for picture in pictures])[:, None]).to(pick_device())
+    probabilities = package.network(grey.float()).cpu().numpy()
+    thumbnails = np.stack([picture["thumbnail"] for picture in pictures])
+    far = package.likeness.distances(thumbnails) > package.likeness.farthest
+    for picture, p, plane, unlike in zip(pictures, probabilities, package.likeness.plane(thumbnails), far, strict=True):
+        warnings = picture["warnings"] + ["unlike the training pictures"] * bool(unlike)
+        yield {
+            "name": picture["name"],
+            "class": classes[p.argmax()],
+            "probability": round(float(p.max()), 4),
+            **{f"p_{name}": round(float(value), 4) for name, value in zip(classes, p, strict=True)},
+            "plane": plane,
+            "warning": "; ".join(warnings),
+            "error": "",
+        }

@@ -1,0 +1,79 @@
+"""The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
+
+from stages.statement.facts import Facts
+
+FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
+
+
+def model_card(facts: Facts) -> str:
+    """Markdown; every figure in it is one of the facts."""
+    params, summary, calibration, split = facts.params, facts.summary, facts.calibration, facts.split
+    temperatures = calibration["temperature"].values()
+    worst = facts.slices["slices"][0] if facts.slices["slices"] else None
+    lines = [
+        f"# {params.model.backbone} for brain MRI pictures",
+        "",
+        "**Research software and no medical device.** It must not be used to decide about a patient: it has seen single slices of public",
+        "collections, no scanner protocol and no clinical history.",
+    ]
+    if summary["demonstration"]:
+        lines += ["", "**Demonstration on synthetic pictures: the figures below are no result.**"]
+    lines += [
+        "",
+        "## What it is",
+        "",
+        f"- Task: one 2D picture to one of {', '.join(facts.classes)}.",
+        f"- Network: {params.model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained; "
+        f"one for each of {summary['folds']} fold(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
+        f"- Pretrained weights: {facts.weights['origin']}{', ' + facts.weights['licence'] if facts.weights.get('licence') else ''}.",
+        f"- Training: {params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept.",
+        f"- Calibration: a temperature a fold, {min(temperatures):.2f} to {max(temperatures):.2f}, fitted on validation pictures.",
+        "",
+        "## Data",
+        "",
+        *(
+            f"- {source.title} ({source.slug}, version {source.version}, {source.licence}): {source.attribution}"
+            for source in facts.sources
+        ),
+        f"- {summary['pictures']:,} distinct pictures of {summary['groups']:,} groups (patients where known). Test pictures also in training: "
+        f"{split['leaks']['test_pictures']}; patients on both sides: {split['leaks']['patients']}.",
+        "",
+        "## How well it does",
+        "",
+        f"Each picture was predicted by a model that had not seen its {params.split.group_by} (`{params.split.protocol}`): mean over folds and 95 % interval by",
+        "bootstrap over groups. An ensemble of the folds was not measured: every picture at hand was in the training of some of its models.",
+        "",
+        "| | mean | 95 % interval |",
+        "| --- | ---: | :---: |",
+        *(_row(title, summary[name]) for name, title in FIGURES.items()),
+        *(_row(f"Recall of {name}", summary[name]["recall"]) for name in facts.classes),
+        _row("Calibration error before scaling", calibration["before"]["ece"]),
+        _row("Calibration error after scaling", calibration["after"]["ece"]),
+        "",
+        f"Accuracy when the least confident pictures are left to a human: {_answers(calibration)}.",
+    ]
+    if worst:
+        lines += [
+            "",
+            f"The worst slice is {worst['by']} {worst['slice']}: macro-F1 {worst['macro_f1']['value']:.3f} of {worst['pictures']} pictures.",
+        ]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        "- Other scanners, contrasts, diseases or ages than those of the sets above are outside what it has learnt. It always answers with one of its classes.",
+        "- Patients are known for part of the pictures; for the others, close neighbours stand in for them.",
+        f"- The sets differ in size, border and brightness by class: trees that see no anatomy reach an accuracy of {facts.shortcuts['probes']['all']['accuracy']['mean']:.3f}.",
+        f"- {facts.audit['doubted']} of {facts.audit['pictures']:,} labels are doubtful; nobody with medical training has checked them here.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(title: str, figure: dict) -> str:
+    if figure["mean"] is None:
+        return f"| {title} | undefined | |"
+    return f"| {title} | {figure['mean']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+
+
+def _answers(calibration: dict) -> str:
+    return ", ".join(f"{value:.3f} with {share}" for share, value in calibration["accuracy_of_answers"].items())

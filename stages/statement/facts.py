@@ -1,0 +1,58 @@
+"""What the metrics files say, as the statements need it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.params import Params
+from stages.sources import Archive, load_source
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The contents of the metrics files of these names, the params, the sets' registry entries and the origin of the weights."""
+
+    params: Params
+    summary: dict
+    training: dict
+    calibration: dict
+    merge: dict
+    dedupe: dict
+    split: dict
+    leaks: dict
+    shortcuts: dict
+    slices: dict
+    audit: dict
+    weights: dict
+    sources: list[Archive]
+
+    @property
+    def classes(self) -> list[str]:
+        return [name for name, value in self.summary.items() if isinstance(value, dict) and "f1" in value]
+
+
+def read_facts(params: Params) -> Facts:
+    return Facts(
+        params=params,
+        summary=_read("metrics/summary.json"),
+        training=_read("metrics/train.json"),
+        calibration=_read("metrics/calibration.json"),
+        merge=_read("metrics/merge.json"),
+        dedupe=_read("metrics/dedupe.json"),
+        split=_read("metrics/split.json"),
+        leaks=_read("metrics/leaks.json"),
+        shortcuts=_read("metrics/shortcuts.json"),
+        slices=_read("metrics/slices.json"),
+        audit=_read("metrics/audit.json"),
+        weights=_read("data/weights/weights.json"),
+        sources=[load_source(name).archive for name in params.data.sources],
+    )
+
+
+def estimate(figure: dict) -> str:
+    """A figure's mean with its interval."""
+    return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _read(path: str) -> dict:
+    return json.loads(Path(path).read_text())

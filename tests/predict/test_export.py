@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from stages.predict import package
+from tools import export
+
+
+def test_the_package_holds_all_that_it_promises(project):
+    names = {file.name for file in package.PACKAGE.iterdir()}
+    assert names == {"package.json", "likeness.safetensors", "fold-0.safetensors", "fold-1.safetensors", "model.onnx", "README.md"}
+    about = json.loads((package.PACKAGE / "package.json").read_text())
+    assert about["classes"] == project.classes
+    assert sorted(about["temperatures"]) == ["fold-0", "fold-1"]
+    assert about["planes"] == ["axial", "coronal", "sagittal"]
+
+
+def test_onnx_gives_what_torch_gives_for_any_number_of_pictures(project):
+    session = onnxruntime.InferenceSession(package.PACKAGE / "model.onnx", providers=["CPUExecutionProvider"])
+    network = package.load(package.PACKAGE).network
+    random = np.random.default_rng(1)
+    for count in (1, 5):
+        pictures = random.integers(0, 256, (count, 1, 64, 64)).astype(np.float32)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(pictures)).numpy()
+        assert session.run(None, {"pictures": pictures})[0] == pytest.approx(expected, abs=1e-4)
+        assert expected.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_card_says_what_the_metrics_say_and_what_it_is_not(project):
+    card = (package.PACKAGE / "README.md").read_text()
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert "no medical device" in card
+    assert "Demonstration on synthetic pictures" in card
+    assert f"| Macro-F1 | {summary['macro_f1']['mean']:.3f} |" in card
+
+
+def test_without_results_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="data/models/model.json.*not there; run `dvc repro`"):
+        export.main()

@@ -1,0 +1,141 @@
+"""Predictions as a user asks for them, from an exported package."""
+
+import csv
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import encode
+
+from stages.calibrate import temperature
+from stages.catalog import CALIBRATION, PREDICTIONS, read_table
+from stages.predict import __main__ as command
+from stages.predict import package
+from stages.predict.inputs import read_all
+from stages.predict.likeness import is_coloured
+from stages.predict.predictor import predict
+
+
+def run(monkeypatch, capsys, *arguments) -> tuple[str, int]:
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    return capsys.readouterr().out, end.value.code
+
+
+def picture(row: int = 0) -> tuple[str, bytes]:
+    """image_id and bytes of a test picture of the synthetic set."""
+    image_id = read_table(PREDICTIONS).image_id[row]
+    with zipfile.ZipFile("data/raw/phantom.zip") as archive:
+        return image_id, archive.read(image_id.removeprefix("phantom/"))
+
+
+def test_the_ensemble_is_the_mean_of_the_calibrated_folds(project):
+    table = read_table(PREDICTIONS)
+    image_id, content = picture()
+    loaded = package.load(package.PACKAGE)
+    row = next(predict(loaded, [(image_id, content)]))
+    own = table[table.image_id == image_id].iloc[0]
+    names = [f"p_{name}" for name in project.classes]
+    # One fold's share is what evaluate predicted and calibrate scaled; the other one follows from the network of that fold alone.
+    first = temperature.apply(own[names].to_numpy(float)[None], json.loads(CALIBRATION.read_text())[f"fold-{own.fold}"])[0]
+    network = loaded.network
+    other = 1 - int(own.fold)
+    network.models, network.temperatures = network.models[other : other + 1], network.temperatures[other : other + 1]
+    second = next(predict(loaded, [(image_id, content)]))
+    expected = (first + [second[name] for name in names]) / 2
+    assert [row[name] for name in names] == pytest.approx(expected, abs=2e-4)
+    assert row["class"] == project.classes[int(np.argmax(expected))]
+
+
+def test_planes_are_those_of_the_truth(project):
+    loaded = package.load(package.PACKAGE)
+    table = project.truth[(project.truth.original == "") & (project.truth.plane != "")].head(60)
+    with zipfile.ZipFile("data/raw/phantom.zip") as archive:
+        rows = list(predict(loaded, ((name, archive.read(name.removeprefix("phantom/"))) for name in table.index)))
+    good = pd.DataFrame(rows).set_index("name")
+    good = good[good.error == ""]
+    assert (good.plane == table.plane.reindex(good.index)).mean() > 0.9
+    assert (good.warning == "").mean() > 0.9
+
+
+def test_what_is_no_brain_picture_is_warned_of(project):
+    random = np.random.default_rng(0)
+    noise = Image.fromarray(random.integers(0, 255, (200, 200), dtype=np.uint8))
+    colours = Image.fromarray(random.integers(0, 255, (20, 20, 3), dtype=np.uint8)).resize((200, 200))
+    tiny = Image.open(io.BytesIO(picture()[1])).convert("L").resize((40, 40))
+    rows = list(predict(package.load(package.PACKAGE), [("a", encode(noise)), ("b", encode(colours)), ("c", encode(tiny))]))
+    assert rows[0]["warning"] == "unlike the training pictures"
+    assert "colour picture" in rows[1]["warning"]
+    assert "smaller than 64 pixels" in rows[2]["warning"]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
+def test_grey_pictures_in_any_mode_are_not_coloured(mode):
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 80), dtype=np.uint8))
+    assert not is_coloured(grey.convert(mode))
+
+
+def test_folders_zips_and_damaged_files_are_lines_of_their_own(project, monkeypatch, capsys, tmp_path):
+    _, content = picture()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/good.png").write_bytes(content)
+    (tmp_path / "folder/cut.png").write_bytes(content[: len(content) // 2])
+    (tmp_path / "folder/.hidden").write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("in/good.png", content)
+        archive.writestr("in/text.jpg", "no image")
+        archive.writestr("__MACOSX/in/good.png", "x")
+    nowhere = tmp_path / "nowhere.png"
+    out, code = run(monkeypatch, capsys, tmp_path / "folder", tmp_path / "set.zip", nowhere, "--format", "csv")
+    rows = {row["name"].removeprefix(str(tmp_path)): row for row in csv.DictReader(io.StringIO(out))}
+    assert code == 0
+    assert list(rows) == ["/folder/cut.png", "/folder/good.png", "/set.zip/in/good.png", "/set.zip/in/text.jpg", "/nowhere.png"]
+    assert rows["/folder/cut.png"]["error"].startswith("damaged") and rows["/folder/cut.png"]["class"] == ""
+    assert rows["/set.zip/in/text.jpg"]["error"] == "not an image"
+    assert rows["/nowhere.png"]["error"] == "No such file or directory"
+    assert rows["/folder/good.png"]["class"] in project.classes and rows["/folder/good.png"]["error"] == ""
+
+
+def test_nothing_but_errors_is_a_failure(project, monkeypatch, capsys, tmp_path):
+    out, code = run(monkeypatch, capsys, tmp_path / "nowhere.png", "--format", "json")
+    assert code == 1
+    assert json.loads(out) == {"name": str(tmp_path / "nowhere.png"), "error": "No such file or directory"}
+
+
+def test_a_table_for_the_eye(project, monkeypatch, capsys, tmp_path):
+    (tmp_path / "a.png").write_bytes(picture()[1])
+    out, code = run(monkeypatch, capsys, tmp_path / "a.png")
+    assert code == 0
+    assert out.startswith(f"{tmp_path / 'a.png'}: ") and out.count("\n") == 1
+    assert any(name in out for name in project.classes)
+
+
+def test_order_is_kept_over_batches(project):
+    _, content = picture()
+    pictures = [(str(n), content if n % 7 else "broken") for n in range(70)]
+    rows = list(predict(package.load(package.PACKAGE), iter(pictures)))
+    assert [row["name"] for row in rows] == [name for name, _ in pictures]
+    assert [row["error"] for row in rows] == ["" if n % 7 else "broken" for n in range(70)]
+
+
+def test_a_missing_package_says_what_to_do(tmp_path):
+    with pytest.raises(SystemExit, match="make export"):
+        package.load(tmp_path)
+
+
+def test_a_damaged_zip_member_is_an_error(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", b"x" * 10000)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"a.png") + 8] ^= 0xFF  # within the compressed data
+    Path(path).write_bytes(data)
+    [(name, content)] = read_all([path])
+    assert name.endswith("set.zip/a.png") and isinstance(content, str)

@@ -1,0 +1,117 @@
+"""Pack the trained models into one folder, export/, from which `python -m stages.predict` works anywhere.
+
+It holds the weights of every fold (safetensors), package.json (labels, preprocessing, calibration), likeness.safetensors (planes,
+and what the training pictures look like), model.onnx (the calibrated ensemble) and README.md, the model card.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import save_file
+from sklearn.covariance import LedoitWolf
+from sklearn.model_selection import GroupKFold
+
+from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, read_table
+from stages.dedupe.planes import classifier
+from stages.gradients import gradients
+from stages.params import load_params
+from stages.predict.package import PACKAGE, load
+
+MODELS = Path("data/models")
+CARD = Path("metrics/model_card.md")
+UNLIKE = 0.005  # share of pictures of unseen patients that the warning may take for something else
+OPSET = 18
+
+
+def main() -> None:
+    needed = [MODELS / "model.json", CALIBRATION, CATALOG, CLUSTERS, CARD]
+    if missing := [str(path) for path in needed if not path.exists()]:
+        sys.exit(f"{', '.join(missing)}: not there; run `dvc repro` first")
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    PACKAGE.mkdir()
+    for file in sorted(MODELS.glob("*.safetensors")):
+        shutil.copy(file, PACKAGE)
+    planes, arrays = fit_likeness()
+    save_file(arrays, PACKAGE / "likeness.safetensors")
+    params = load_params()
+    about = json.loads((MODELS / "model.json").read_text()) | {
+        "geometry": params.preprocess.geometry,
+        "flips": params.evaluate.flips,
+        "temperatures": json.loads(CALIBRATION.read_text()),
+        "planes": planes,
+        "sources": params.data.sources,
+    }
+    (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n")
+    shutil.copy(CARD, PACKAGE / "README.md")
+    difference = export_onnx()
+    print(
+        f"{PACKAGE}/: {sum(file.stat().st_size for file in PACKAGE.iterdir()) / 1e6:.0f} MB; ONNX and torch differ by {difference:.1e} at most"
+    )
+
+
+def fit_likeness() -> tuple[list[str], dict[str, np.ndarray]]:
+    """Names of the planes, and the arrays of stages.predict.likeness.Likeness, from the distinct pictures that folds.csv uses."""
+    clusters = read_table(CLUSTERS)
+    used = clusters.image_id.isin(read_table(FOLDS).image_id).to_numpy()
+    features, table = gradients(np.load(CATALOG.with_name("thumbnails.npy"), mmap_mode="r")[used]), clusters[used]
+
+    gaussian = LedoitWolf().fit(features)
+    distances = np.empty(len(features))
+    for train, held_out in GroupKFold(min(5, table.group.nunique())).split(features, groups=table.group):
+        fitted = LedoitWolf().fit(features[train])
+        distances[held_out] = fitted.mahalanobis(features[held_out])
+    arrays = {
+        "mean": gaussian.location_,
+        "precision": gaussian.precision_,
+        "farthest": np.quantile(distances, [1 - UNLIKE]),
+        **_plane_map(features, table),
+    }
+    planes = sorted(table.plane[table.plane != ""].unique()) if len(arrays["bias"]) else []
+    return planes, {name: np.ascontiguousarray(values, np.float64) for name, values in arrays.items()}
+
+
+def _plane_map(features: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    # Scaling, principal components and logistic regression are linear, one after another: one matrix says it all.
+    known = table.plane_source.isin(["annotated", "propagated"]).to_numpy() & (table.plane != "").to_numpy()
+    if table.plane[known].nunique() < 3:
+        return {"weights": np.zeros((0, features.shape[1])), "bias": np.zeros(0)}
+    scale, reduction, regression = (
+        step for _, step in classifier(known.sum()).fit(features[known], table.plane[known].to_numpy(str)).steps
+    )
+    weights = regression.coef_ @ reduction.components_ / scale.scale_
+    bias = regression.intercept_ - regression.coef_ @ reduction.components_ @ reduction.mean_ - weights @ scale.mean_
+    return {"weights": weights, "bias": bias}
+
+
+def export_onnx() -> float:
+    """Write export/model.onnx, pictures [N, 1, S, S] (grey, 0 to 255) -> probabilities [N, K]; the largest difference from torch's."""
+    import onnxruntime
+
+    package = load(PACKAGE)
+    size = package.about["image_size"]
+    network = package.network.to("cpu")
+    example = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (2, 1, size, size)).astype(np.float32))
+    torch.onnx.export(
+        network,
+        (example,),
+        PACKAGE / "model.onnx",
+        input_names=["pictures"],
+        output_names=["probabilities"],
+        dynamic_shapes={"grey": {0: torch.export.Dim("pictures")}},
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(PACKAGE / "model.onnx", providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = network(example).numpy()
+    return float(np.abs(session.run(None, {"pictures": example.numpy()})[0] - expected).max())
+
+
+if __name__ == "__main__":
+    main()
