@@ -128,6 +128,11 @@ class Aggregate(Section):
     seed: int = Field(description="of the bootstrap")
 
 
+class Explain(Section):
+    layer: str = Field(description='whose Grad-CAM is shown: "auto", by the architecture, or the path of a module')
+    pictures: Count = Field(description="test pictures to explain, at most, for each class and outcome (right, wrong)")
+
+
 class Params(Section):
     data: Data
     merge: Merge
@@ -139,6 +144,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     aggregate: Aggregate
+    explain: Explain
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

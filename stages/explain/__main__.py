@@ -1,0 +1,76 @@
+"""Show what the models looked at in test pictures that they got right and wrong, and measure whether it is what they depend on.
+
+Writes data/explain (index.csv and an overlay a picture), metrics/explain.json and metrics/plots/explain.png. Each picture is
+explained by the model of its fold, for the class that was predicted.
+"""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stages.attention import attention, find_layer, overlay, random_attention
+from stages.catalog import INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.explain import figures, sheet
+from stages.explain.network import Network
+from stages.explain.sample import choose
+from stages.params import load_params
+
+MODELS = Path("data/models")
+FOLDER = Path("data/explain")
+SHEET = Path("metrics/plots/explain.png")
+BATCH = 16  # pictures whose gradients are in memory at once
+
+
+def main() -> None:
+    params = load_params().explain
+    about = json.loads((MODELS / "model.json").read_text())
+    classes = about["classes"]
+    sample = choose(read_table(PREDICTIONS), params.pictures)
+    row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
+    pictures = np.load(PIXELS, mmap_mode="r")[sample.image_id.map(row_of).to_numpy(int)]
+    predicted = sample.predicted.map(classes.index).to_numpy(int)
+
+    network = Network(about)
+    network.load(MODELS / f"fold-{sample.fold[0]}.safetensors")
+    layer = find_layer(network.model, about["image_size"], params.layer)
+    maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
+    with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:
+        for fold, mine in sample.groupby("fold"):
+            network.load(MODELS / f"fold-{fold}.safetensors")
+            for batch in np.split(mine.index.to_numpy(), range(BATCH, len(mine), BATCH)):
+                maps[batch] = attention(network.model, layer, network.inputs(pictures[batch]), predicted[batch])
+            for n in mine.index:
+                random = random_attention(layer, about["image_size"], np.random.default_rng(int(sample.key[n], 16)))
+                measures[n] = figures.measure(partial(network.probability, predicted[n]), pictures[n], maps[n], random)
+                progress.update()
+
+    explained = sample.drop(columns="key").assign(
+        file=[f"{n:04}.webp" for n in range(len(sample))],
+        **{name: np.array([values[name] for values in measures], float).round(6) for name in figures.COLUMNS},
+    )
+    overlays = [overlay(picture, seen) for picture, seen in zip(pictures, maps, strict=True)]
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    write_table(explained, FOLDER / "index.csv")
+    for name, image in zip(explained.file, overlays, strict=True):
+        Image.fromarray(image).save(FOLDER / name, quality=80, method=6)
+    pairs = [np.hstack([np.repeat(picture[..., None], 3, 2), image]) for picture, image in zip(pictures, overlays, strict=True)]
+    sheet.draw(explained, pairs, classes, layer.path, SHEET)
+    metrics = {"layer": layer.path, "cells": layer.side**2} | figures.summarise(explained, classes)
+    write_metrics(metrics, "metrics/explain.json")
+
+    for outcome in figures.OUTCOMES:
+        if metrics[outcome]["inside_head"] is not None:
+            print(
+                "{}: {inside_head:.0%} of the attention inside the head's box, {head_area:.0%} of the area".format(
+                    outcome, **metrics[outcome]
+                )
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""A fold's model behind its preprocessing."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from stages.device import pick_device
+from stages.model import create_model, load_state
+
+BATCH = 64
+
+
+class Network:
+    """The model that data/models/model.json describes, with the weights of one fold at a time."""
+
+    def __init__(self, about: dict):
+        self.device = pick_device()
+        self.model = create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"])
+        self.model = self.model.to(self.device, memory_format=torch.channels_last).eval()
+        self._mean, self._std = (torch.tensor(about[key], device=self.device).view(1, 3, 1, 1) for key in ("mean", "std"))
+
+    def load(self, path: Path) -> None:
+        load_state(self.model, load_file(path))
+
+    def inputs(self, pictures: np.ndarray) -> Tensor:
+        """Grey pictures, 0 to 255, [N, S, S], as the model takes them: [N, 3, S, S]."""
+        grey = torch.from_numpy(np.asarray(pictures, np.float32)).to(self.device).unsqueeze(1)
+        return ((grey / 255 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def probability(self, k: int, pictures: np.ndarray) -> np.ndarray:
+        """float32 [N]: the probability of class k for grey pictures, as above."""
+        batches = [self.inputs(pictures[n : n + BATCH]) for n in range(0, len(pictures), BATCH)]
+        return np.concatenate([self.model(batch).softmax(1)[:, k].cpu().numpy() for batch in batches])
