@@ -16,6 +16,7 @@ from stages.audit import __main__ as audit
 from stages.calibrate import __main__ as calibrate
 from stages.catalog import SAMPLES, read_table, write_metrics, write_table
 from stages.evaluate import __main__ as evaluate
+from stages.explain import __main__ as explain
 from stages.leaks import __main__ as leaks
 from stages.model import create_model
 from stages.shortcuts import __main__ as shortcuts
@@ -37,7 +38,7 @@ def exported(phantom_project, tmp_path_factory):
         samples = read_table(SAMPLES)
         write_table(samples[samples.fold < 2], SAMPLES)  # two models are enough
         classes = sorted(samples.label.unique())
-        set_params(model__backbone=BACKBONE, aggregate__resamples=50)
+        set_params(model__backbone=BACKBONE, aggregate__resamples=50, explain__pictures=2)
         evaluate.MODELS.mkdir()
         for fold in range(2):
             torch.manual_seed(fold)
@@ -50,7 +51,7 @@ def exported(phantom_project, tmp_path_factory):
         Path("data/weights/weights.json").write_text(json.dumps({"origin": "package of the test", "licence": "CC0"}))
         training = {"parameters": 10, "trained_parameters": 10, "validation_macro_f1": {"mean": 0.5, "std": 0.0}}
         write_metrics(training, "metrics/train.json")
-        for stage in (evaluate, aggregate, calibrate, audit, slices, leaks, shortcuts, statement, export):
+        for stage in (evaluate, aggregate, calibrate, audit, slices, explain, leaks, shortcuts, statement, export):
             stage.main()
     finally:
         os.chdir(before)

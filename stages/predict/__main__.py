@@ -28,13 +28,18 @@ def main() -> None:
     parser.add_argument(
         "--format", choices=("table", "csv", "json"), default="table", help="json: one object a line (default: %(default)s)"
     )
+    parser.add_argument(
+        "--gradcam", type=Path, metavar="FOLDER", help="write a picture of what the networks looked at for each image, there"
+    )
     arguments = parser.parse_args()
 
+    if arguments.gradcam:
+        arguments.gradcam.mkdir(parents=True, exist_ok=True)
     loaded = package.load(arguments.package)
     classes = loaded.about["classes"]
     write = {"table": _table, "csv": _csv, "json": _json}[arguments.format](classes)
     good = 0
-    for row in tqdm(predict(loaded, read_all(arguments.images)), unit="picture", desc="predict", disable=None):
+    for row in tqdm(predict(loaded, read_all(arguments.images), arguments.gradcam), unit="picture", desc="predict", disable=None):
         good += not row["error"]
         write(row)
         sys.stdout.flush()
@@ -54,7 +59,7 @@ def _table(classes: list[str]):
 
 
 def _csv(classes: list[str]):
-    columns = ["name", "class", "probability", *(f"p_{name}" for name in classes), "plane", "warning", "error"]
+    columns = ["name", "class", "probability", *(f"p_{name}" for name in classes), "plane", "warning", "gradcam", "error"]
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     return writer.writerow

@@ -19,8 +19,12 @@ class Ensemble(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
+    def normalised(self, grey: Tensor) -> Tensor:
+        """What each network gets: [N, 3, S, S]."""
+        return (grey / 255 - self.mean) / self.std
+
     def forward(self, grey: Tensor) -> Tensor:
-        x = (grey / 255 - self.mean) / self.std
+        x = self.normalised(grey)
         total = 0
         for model, temperature in zip(self.models, self.temperatures, strict=True):
             p = model(x).float().softmax(1)

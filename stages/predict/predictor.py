@@ -1,11 +1,15 @@
 """Pictures in, one row a picture out."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
+from stages.attention import attention, find_layer, overlay
 from stages.device import pick_device
 from stages.pixels import Undecodable, decode, open_image, squash, to_square
 from stages.predict.likeness import is_coloured
@@ -17,16 +21,23 @@ MEGAPIXELS = 50
 TINY = 64  # pixels: below, a picture holds less than a thumbnail
 
 
-def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]]) -> Iterator[dict]:
-    """A row for each (name, content), in order: name, class, probability, p_<class>..., plane, warning, error.
+def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]], gradcam: Path | None = None) -> Iterator[dict]:
+    """A row for each (name, content), in order: name, class, probability, p_<class>..., plane, warning, gradcam, error.
 
     content is an image file's bytes, or the reason why there are none. A row with an error has nothing else but its name.
+    gradcam: a folder for pictures of what the networks looked at, their Grad-CAM for the predicted class averaged.
     """
-    pictures = iter(pictures)
+    pictures, done = iter(pictures), 0
     while some := list(islice(pictures, BATCH)):
         opened = [_open(name, content, package) for name, content in some]
         good = [picture for picture in opened if "error" not in picture]
-        rows = iter(_score(package, good) if good else [])
+        rows = _score(package, good) if good else []
+        if gradcam and good:
+            for number, (row, image) in enumerate(zip(rows, _explain(package, good, rows), strict=True), done + 1):
+                row["gradcam"] = str(gradcam / f"{number:05}-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(row['name']).stem)[-60:]}.webp")
+                Image.fromarray(image).save(row["gradcam"], quality=85)
+            done += len(good)
+        rows = iter(rows)
         for picture in opened:
             yield {"name": picture["name"], "error": picture["error"]} if "error" in picture else next(rows)
 
@@ -51,21 +62,36 @@ def _open(name: str, content: bytes | str, package: Package) -> dict:
     }
 
 
-@torch.inference_mode()
-def _score(package: Package, pictures: list[dict]) -> Iterator[dict]:
+def _score(package: Package, pictures: list[dict]) -> list[dict]:
     classes = package.about["classes"]
-    grey = torch.from_numpy(np.stack([picture["pixels"] for picture in pictures])[:, None]).to(pick_device())
-    probabilities = package.network(grey.float()).cpu().numpy()
+    with torch.inference_mode():
+        probabilities = package.network(_grey(pictures)).cpu().numpy()
     thumbnails = np.stack([picture["thumbnail"] for picture in pictures])
     far = package.likeness.distances(thumbnails) > package.likeness.farthest
+    rows = []
     for picture, p, plane, unlike in zip(pictures, probabilities, package.likeness.plane(thumbnails), far, strict=True):
         warnings = picture["warnings"] + ["unlike the training pictures"] * bool(unlike)
-        yield {
+        row = {
             "name": picture["name"],
             "class": classes[p.argmax()],
             "probability": round(float(p.max()), 4),
             **{f"p_{name}": round(float(value), 4) for name, value in zip(classes, p, strict=True)},
             "plane": plane,
             "warning": "; ".join(warnings),
+            "gradcam": "",
             "error": "",
         }
+        rows.append(row)
+    return rows
+
+
+def _explain(package: Package, pictures: list[dict], rows: list[dict]) -> list[np.ndarray]:
+    predicted = np.array([package.about["classes"].index(row["class"]) for row in rows])
+    inputs = package.network.normalised(_grey(pictures))
+    size = package.about["image_size"]
+    maps = np.mean([attention(model, find_layer(model, size), inputs, predicted) for model in package.network.models], axis=0)
+    return [overlay(picture["pixels"], seen) for picture, seen in zip(pictures, maps, strict=True)]
+
+
+def _grey(pictures: list[dict]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([picture["pixels"] for picture in pictures])[:, None]).to(pick_device()).float()

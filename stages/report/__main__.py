@@ -13,6 +13,7 @@ from stages.params import load_params
 from stages.report import formats
 from stages.report.results import load_results
 from stages.report.sections import (
+    attention,
     calibration,
     classes,
     confusion,
@@ -33,7 +34,7 @@ from stages.report.sections import (
 
 REPORT = Path("metrics/report.html")
 SECTIONS = (
-    summary, folds, classes, confusion, curves, reliability, calibration, leaks, shortcuts, learning, slices, groups, pairs, errors, suspects, run,
+    summary, folds, classes, confusion, curves, reliability, calibration, leaks, shortcuts, learning, slices, groups, pairs, errors, attention, suspects, run,
 )  # fmt: skip
 TEMPLATES = Path(__file__).parent / "templates"
 

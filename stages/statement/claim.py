@@ -66,7 +66,7 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
         ("Metrics", "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity"),
         ("Uncertainty", f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; tools.compare tests differences"),
         ("Robustness", f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}"),
-        ("Explainability", "Galleries of errors in metrics/report.html"),
+        ("Explainability", f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html"),
         ("External data", NOT_DONE + "all three sets contain each other (metrics/leaks.json); `split.protocol: source` holds a set out"),
         ("Flow of cases", f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} kept"),
         ("Demographics", "Not published with the sets"),
@@ -84,6 +84,14 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
 def _simple(facts: Facts) -> str:
     splits = facts.leaks["simple_classifier"]["splits"]
     return ", ".join(f"{splits[name]['distinct']['accuracy']['mean']:.3f}" for name in ("naive", "distinct", "patient"))
+
+
+def _attention(facts: Facts) -> str:
+    right = facts.explain["right"]
+    return (
+        f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}), "
+        f"insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}) on right predictions"
+    )
 
 
 def _or_unknown(value: float | None) -> str:

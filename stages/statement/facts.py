@@ -23,6 +23,7 @@ class Facts:
     shortcuts: dict
     slices: dict
     audit: dict
+    explain: dict
     weights: dict
     sources: list[Archive]
 
@@ -44,6 +45,7 @@ def read_facts(params: Params) -> Facts:
         shortcuts=_read("metrics/shortcuts.json"),
         slices=_read("metrics/slices.json"),
         audit=_read("metrics/audit.json"),
+        explain=_read("metrics/explain.json"),
         weights=_read("data/weights/weights.json"),
         sources=[load_source(name).archive for name in params.data.sources],
     )

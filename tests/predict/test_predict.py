@@ -117,6 +117,22 @@ def test_a_table_for_the_eye(project, monkeypatch, capsys, tmp_path):
     assert any(name in out for name in project.classes)
 
 
+def test_gradcam_shows_where_each_picture_was_looked_at(project, monkeypatch, capsys, tmp_path):
+    (tmp_path / "in").mkdir()
+    for n in range(2):
+        (tmp_path / f"in/a b&{n}.png").write_bytes(picture(n)[1])
+    (tmp_path / "in/broken.png").write_bytes(b"x")
+    out, code = run(monkeypatch, capsys, tmp_path / "in", "--gradcam", tmp_path / "seen", "--format", "json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    files = [row["gradcam"] for row in rows if not row["error"]]
+    assert [Path(file).name for file in files] == ["00001-a_b_0.webp", "00002-a_b_1.webp"]
+    for file in files:
+        with Image.open(file) as image:
+            seen = np.asarray(image.convert("RGB"), int)
+        assert seen.shape == (64, 64, 3)
+        assert (seen.max(-1) - seen.min(-1)).max() > 60, "the attention is in colour"
+
+
 def test_order_is_kept_over_batches(project):
     _, content = picture()
     pictures = [(str(n), content if n % 7 else "broken") for n in range(70)]

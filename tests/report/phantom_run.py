@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from synthetic import set_params
 
 from stages.aggregate.__main__ import main as aggregate
 from stages.audit.__main__ import main as audit
 from stages.calibrate.__main__ import main as calibrate
-from stages.catalog import PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
+from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.evaluate import curves
 from stages.leaks.__main__ import main as leaks
 from stages.scores import METRICS, or_null, reliability, score
@@ -70,6 +71,21 @@ def write_predictions(right: float) -> None:
     write_table(reliability(labels, probabilities, 15), "metrics/plots/reliability.csv")
     for stage in (aggregate, slices, calibrate, audit):
         stage()
+    write_attention(test)
+
+
+def write_attention(test: pd.DataFrame) -> None:
+    """Overlays of a few pictures that are brightest in the middle, and figures, in place of explain's."""
+    some = test.assign(outcome=np.where(test.label == test.predicted, "right", "wrong")).groupby(["label", "outcome"]).head(2)
+    row = {image_id: n for n, image_id in enumerate(read_table(INDEX).image_id)}
+    pixels = np.load(PIXELS, mmap_mode="r")
+    some = some.assign(probability=0.9, file=[f"{n:04}.webp" for n in range(len(some))])
+    write_table(some[["image_id", "label", "predicted", "probability", "outcome", "file"]], "data/explain/index.csv")
+    for image_id, file in zip(some.image_id, some.file, strict=True):
+        Image.fromarray(pixels[row[image_id]]).save(f"data/explain/{file}")
+    names = ("inside_head", "head_area", "deletion", "deletion_random", "insertion", "insertion_random")
+    figures = {outcome: {"pictures": int((some.outcome == outcome).sum())} | dict.fromkeys(names, 0.5) for outcome in set(some.outcome)}
+    write_metrics({"layer": "bn2", **{name: figures[name] for name in sorted(figures)}}, "metrics/explain.json")
 
 
 def _guess(pictures: pd.DataFrame, right: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:

@@ -180,7 +180,9 @@ def test_a_model_without_errors_has_a_page_too(run):
     write_predictions(right=1)
     report()
     html, page = read()
-    assert [image.get("class") for image in page.of("img")] == ["sheet"], "none but the examples of leaks"
+    assert [image.get("class") for image in page.of("img")] == ["sheet", *[None] * 8], (
+        "the examples of leaks, and two right ones of each class"
+    )
     for section in ("groups", "pairs", "errors"):
         assert "No test picture is misclassified" in page.text[section]
 
