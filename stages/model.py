@@ -6,19 +6,23 @@ import re
 import timm
 from torch import Tensor, nn
 
+from stages.architectures import ARCHITECTURES, INPUT, MEAN, STD
+
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # the side classifiers of GoogLeNet and Inception, which only training from scratch uses
 
 
 def backbone_names() -> list[str]:
     """Every backbone that model.backbone may name, timm's first; timm's also exist with the tag of one set of weights."""
-    return _timm_names() + [f"torchvision.{name}" for name in _torchvision_names()]
+    return _timm_names() + [f"torchvision.{name}" for name in _torchvision_names()] + list(ARCHITECTURES)
 
 
 def torchvision_name(backbone: str) -> str | None:
-    """torchvision's own name of a backbone, or None if it is timm's; a bare name is timm's wherever timm knows it.
+    """torchvision's own name of a backbone, or None if it is timm's or ours; a bare name is timm's wherever timm knows it.
 
     Raises SystemExit with the closest known names when neither library has it.
     """
+    if backbone in ARCHITECTURES:
+        return None
     if backbone.startswith("torchvision.") or backbone.split(".")[0] not in _timm_names():
         name = backbone.removeprefix("torchvision.")
         if name in _torchvision_names():
@@ -32,26 +36,43 @@ def torchvision_name(backbone: str) -> str | None:
     raise SystemExit(f"model.backbone: there is no {backbone!r} in timm or torchvision{hint}")
 
 
-def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: int | None = None) -> nn.Module:
+def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: int | None = None, head: str = "linear") -> nn.Module:
     """A randomly initialised network, [N, 3, S, S] -> logits [N, classes].
 
-    dropout acts before the classifier; in families whose head has dropouts of its own (VGG, MobileNet, ...) it is
+    dropout acts before the head; in families whose head has dropouts of its own (VGG, MobileNet, ...) it is
     their probability. image_size (pixels) is for the backbones that are built for one size, such as vision transformers.
-    Raises SystemExit when there is no such backbone, or when it is built for another size and cannot change it.
+    head: as model.head, "linear" or the width of a hidden layer between the features and the classifier; VGG's own two hidden
+    layers and its pooling go then, so that the new one stands on the flattened feature maps (Keras' include_top=False).
+    Raises SystemExit when there is no such backbone, or when it is built for another size and cannot change it, or when its
+    classifier takes no hidden layer.
     """
     name = torchvision_name(backbone)
-    if name:
+    if backbone in ARCHITECTURES:
+        model = ARCHITECTURES[backbone](classes, dropout, image_size or INPUT)
+    elif name:
         if name.startswith(("vit_", "maxvit_")) and image_size not in (None, 224):
             raise SystemExit(f"model.image_size: {backbone} only takes 224, not {image_size}")
-        return _create_torchvision(name, classes, dropout)
-    model = timm.create_model(backbone, pretrained=False, num_classes=classes, drop_rate=dropout)
-    if image_size:
-        _set_input_size(model, (image_size, image_size))
+        model = _create_torchvision(name, classes, dropout)
+    else:
+        model = timm.create_model(backbone, pretrained=False, num_classes=classes, drop_rate=dropout)
+        if image_size:
+            _set_input_size(model, (image_size, image_size))
+    if head != "linear":
+        if name and name.startswith("vgg") or isinstance(model, timm.models.VGG):
+            _flatten_vgg(model, classes, dropout, image_size or 224)
+        _add_hidden_layer(model, int(head), backbone)
     return model
 
 
+def recreate_model(about: dict) -> nn.Module:
+    """The network that model.json, or package.json, describes; its "head" is there unless it is linear."""
+    return create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"], about.get("head", "linear"))
+
+
 def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the three channels, for pixels in [0, 1], that the pretrained weights were made with."""
+    """Mean and standard deviation of the three channels, for pixels in [0, 1], that the backbone is made for."""
+    if backbone in ARCHITECTURES:
+        return MEAN, STD
     name = torchvision_name(backbone)
     if name:
         from torchvision import models
@@ -167,14 +188,33 @@ def _create_torchvision(name: str, classes: int, dropout: float) -> nn.Module:
         module.p = dropout
     if not dropouts:
         model.set_submodule(path, nn.Sequential(nn.Dropout(dropout), layer))
-    model.classifier_name = path
+    model.classifier_names = (path,)
     return model
+
+
+def _flatten_vgg(model: nn.Module, classes: int, dropout: float, size: int) -> None:
+    """Put a VGG's classifier on its last feature maps, flattened."""
+    classifier = nn.Linear(512 * (size // 32) ** 2, classes)
+    if hasattr(model, "pretrained_cfg"):
+        model.pre_logits, model.head.global_pool, model.head.fc = nn.Identity(), nn.Flatten(), classifier
+        model.classifier_names = ("pre_logits", "head.fc")  # the files of weights still hold what is gone
+    else:
+        model.avgpool, model.classifier = nn.Identity(), nn.Sequential(nn.Dropout(dropout), classifier)
+        model.classifier_names = ("classifier",)
+
+
+def _add_hidden_layer(model: nn.Module, width: int, backbone: str) -> None:
+    for path in sorted({name.rpartition(".")[0] for name in head_parameters(model)}):
+        layer = model.get_submodule(path)
+        if not isinstance(layer, nn.Linear):
+            raise SystemExit(f"model.head: the classifier of {backbone} takes no hidden layer, it is a {type(layer).__name__}; use linear")
+        model.set_submodule(path, nn.Sequential(nn.Linear(layer.in_features, width), nn.ReLU(), nn.Linear(width, layer.out_features)))
 
 
 def _head_names(model: nn.Module) -> tuple[str, ...]:
     """Where the classifier sits: module names, more than one in distilled transformers."""
-    if hasattr(model, "classifier_name"):
-        return (model.classifier_name,)
+    if hasattr(model, "classifier_names"):
+        return model.classifier_names
     names = model.pretrained_cfg["classifier"]
     return (names,) if isinstance(names, str) else tuple(names)
 

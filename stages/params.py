@@ -25,6 +25,7 @@ Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Head = Annotated[str, Field(pattern=r"^(linear|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 
 
 class Section(BaseModel):
@@ -33,6 +34,7 @@ class Section(BaseModel):
 
 class Data(Section):
     sources: list[str] = Field(min_length=1, description="data sets of data/sources.yaml to use")
+    labels: dict[str, str] = Field(description="labels to rename or join, such as {glioma: tumor, meningioma: tumor}; the others stay")
 
 
 class Merge(Section):
@@ -85,6 +87,7 @@ class Model(Section):
     weights: str = Field(description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file")
     image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
     freeze: str = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
+    head: Head = Field(description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others)')
     dropout: Fraction = Field(description="dropout before the head")
 
 

@@ -54,6 +54,7 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("train.lr", 0), ("train.lr", float("inf")), ("train.lr", "nan"), ("train.lr", True), ("split.distinct", "yes"),
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
         ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3),
+        ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],
 )  # fmt: skip
 def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, value):
@@ -83,9 +84,16 @@ def test_a_missing_file_is_one_line(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize("text, value", [("linear", "linear"), ("128", "128"), ('"128"', "128")])
+def test_a_head_is_linear_or_a_width(tmp_path, text, value):
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text().replace("head: linear", f"head: {text}"))
+    assert load_params(params).model.head == value
+
+
 def leaves(values: dict, prefix=""):
     for key, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key != "labels":  # whose keys are the user's
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.evaluate import curves, inference, overview
-from stages.model import create_model, load_state
+from stages.model import load_state, recreate_model
 from stages.params import load_params
 from stages.scores import METRICS, or_null, reliability, score
 
@@ -35,7 +35,7 @@ def main() -> None:
     if unknown := sorted(set(pictures.label) - set(classes)):
         raise SystemExit(f"split: the test pictures hold {', '.join(unknown)}, but the models were trained on {', '.join(classes)} only")
 
-    model = create_model(about["backbone"], len(classes), about["dropout"], about["image_size"])
+    model = recreate_model(about)
     predicted = []
     with tqdm(total=len(pictures), unit="picture", desc="evaluate", disable=None) as progress:
         for fold, mine in pictures.groupby("fold"):

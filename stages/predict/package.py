@@ -9,7 +9,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 
 from stages.device import pick_device
-from stages.model import create_model, load_state
+from stages.model import load_state, recreate_model
 from stages.predict.ensemble import Ensemble
 from stages.predict.likeness import Likeness
 
@@ -32,7 +32,7 @@ def load(folder: Path) -> Package:
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
         for fold in about["temperatures"]:
-            model = create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"])
+            model = recreate_model(about)
             load_state(model, load_file(folder / f"{fold}.safetensors"))
             models.append(model)
     except FileNotFoundError as error:

@@ -38,6 +38,8 @@ def main() -> None:
         "mean": list(mean),
         "std": list(std),
     }
+    if params.model.head != "linear":
+        about["head"] = params.model.head
     (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n")
 
     history = pd.DataFrame([{"fold": result.fold, **epoch} for result in trained for epoch in result.history])

@@ -10,7 +10,10 @@ import torch
 from stages.params import Params
 
 SCRATCH = Path(".scratch/train")
-CODE = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(__file__).parents[1] / name for name in ("device.py", "model.py"))]
+CODE = [
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *(Path(__file__).parents[1] / name for name in ("architectures.py", "device.py", "model.py")),
+]
 
 
 class Checkpoints:

@@ -98,7 +98,7 @@ class Training:
         """Train one fold, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
         params, classes = self.params, class_names(self.samples)
         torch.manual_seed(params.train.seed + fold)  # the new classifier starts at random
-        model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size)
+        model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size, params.model.head)
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
         model.to(self.device, memory_format=torch.channels_last)

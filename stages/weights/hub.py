@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import Tensor
 
+from stages.architectures import ARCHITECTURES
 from stages.model import head_parameters, torchvision_name
 from stages.weights.package import PACKAGES
 
@@ -23,6 +24,8 @@ ELSEWHERE = (
 
 def fetch(backbone: str) -> tuple[dict[str, Tensor], dict]:
     """(state, provenance) of the weights that the backbone's library publishes; SystemExit when there are none or none can be had."""
+    if backbone in ARCHITECTURES:
+        raise SystemExit(f"model.weights: nobody publishes any for {backbone}; use none or a file")
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # left to themselves, both libraries unpickle some of what they download
     name = torchvision_name(backbone)
     return _fetch_torchvision(name) if name else _fetch_timm(backbone)

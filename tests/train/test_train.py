@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
+from stages.model import load_state, recreate_model
 from stages.params import load_params
 from stages.train import __main__ as train_stage
 from stages.train import folds
@@ -93,10 +94,19 @@ def test_it_learns_and_describes_its_models(project):
     assert epochs.groupby("fold").kept.sum().to_dict() == {0: 1, 1: 1}
     assert epochs[epochs.kept].validation_macro_f1.min() > 0.9
     about = json.loads(Path("data/models/model.json").read_text())
-    assert about["classes"] == list(CLASSES) and about["image_size"] == SIZE and len(about["mean"]) == 3
+    assert about["classes"] == list(CLASSES) and about["image_size"] == SIZE and len(about["mean"]) == 3 and "head" not in about
     metrics = json.loads(Path("metrics/train.json").read_text())
     assert metrics["trained_parameters"] == metrics["parameters"] > 100_000
     assert not SCRATCH.exists() or not any(SCRATCH.iterdir())  # checkpoints go once the outputs are there
+
+
+@pytest.mark.parametrize("changes", [{"model.backbone": "keras_cnn"}, {"model.head": 16}])
+def test_what_it_describes_can_be_rebuilt(project, changes):
+    configure({"train.epochs": 1, "model.freeze": "first 1", "train.augment": NOT_AUGMENTED} | changes)
+    train_stage.main()
+    about = json.loads(Path("data/models/model.json").read_text())
+    assert about.get("head") == ("16" if "model.head" in changes else None)
+    load_state(recreate_model(about), load_file("data/models/fold-0.safetensors"))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(project):
