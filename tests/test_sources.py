@@ -21,10 +21,13 @@ def registry(tmp_path, monkeypatch):
     return store
 
 
-def test_the_project_s_registry_is_valid_and_every_source_knows_the_same_classes():
+def test_the_project_s_registry_is_valid_and_its_sources_know_the_classes_of_their_task():
     sources = load_sources(ROOT / "data/sources.yaml")
-    assert {"sartaj", "nickparvar", "crystal-clean", "phantom"} <= set(sources)
-    assert len({tuple(sorted(source.folders.labels)) for source in sources.values()}) == 1
+    classes = {name: set(source.folders.labels) for name, source in sources.items()}
+    assert classes.keys() == {"sartaj", "nickparvar", "crystal-clean", "navoneel", "fernando44c", "phantom"}
+    for name in ("sartaj", "nickparvar", "crystal-clean", "phantom"):
+        assert classes[name] == {"glioma", "meningioma", "notumor", "pituitary"}
+    assert classes["navoneel"] == {"notumor", "tumor"} and len(classes["fernando44c"]) == 44
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert set(params["data"]["sources"]) <= set(sources)
 

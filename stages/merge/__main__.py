@@ -9,6 +9,7 @@ from stages.catalog import CATALOG, write_metrics, write_table
 from stages.merge.annotations import annotate
 from stages.merge.corrections import correct
 from stages.merge.folders import read_folders
+from stages.merge.labels import rename
 from stages.merge.scan import scan
 from stages.params import load_params
 from stages.sources import load_source
@@ -31,7 +32,7 @@ def main() -> None:
     table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
     labels = {label for entry in folders.values() for label in entry.labels}
     scanned = len(table)
-    table = correct(annotate(table, archives), labels).sort_values("image_id")
+    table = rename(correct(annotate(table, archives), labels), params.data.labels, labels).sort_values("image_id")
 
     good = table[table.reason == ""]
     rejected = table.loc[table.reason != "", ["image_id", "reason"]]
