@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from sklearn.datasets import load_sample_images
 
 from stages.model import create_model, head_parameters, load_pretrained
 from stages.weights import __main__ as stage
+from stages.weights import hub as hub_weights
 from stages.weights import package
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +235,55 @@ def test_torchvision_from_its_cache(project, tmp_path):
         stage.main()
     assert not Path("exploded").exists()
     assert _written()[1] == record
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18", "resnet50", "resnet101", "vgg16", "vgg19", "densenet121", "googlenet", "inception_v3", "shufflenet_v2_x1_0",
+        "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_b2",
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+def test_torchvision_s_file_of_every_family_that_the_documents_use(project, tmp_path, name):
+    """The file has the real one's names and shapes and one number a tensor; the networks are on the meta device, which has no numbers."""
+    from torchvision import models
+
+    with torch.device("meta"):  # with the side classifiers and the old names that the real files have
+        published = models.get_model(name, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {})).state_dict()
+    if name == "densenet121":
+        kept = {key: tensor for key, tensor in published.items() if not key.endswith("num_batches_tracked")}
+        published = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): tensor for key, tensor in kept.items()}
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    file = cache / Path(models.get_model_weights(name).DEFAULT.url).name
+    torch.save({key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in published.items()}, file)
+    with torch.device("meta"):
+        state, provenance = hub_weights.fetch(f"torchvision.{name}")
+        network = create_model(f"torchvision.{name}", 4)
+        expected = network.state_dict().keys() - head_parameters(network)
+        assert load_pretrained(network, state, provenance["origin"])["loaded"] == len(expected)
+    assert provenance["url"].endswith(file.name)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "efficientnet_b0"])
+def test_timm_s_file_of_families_whose_bare_names_are_timm_s(project, hub, name):
+    project(name, "hub")
+    published = timm.create_model(name).state_dict()
+    hub[f"/timm/{name}.ra_in1k/resolve/main/model.safetensors"] = safetensors.torch.save(published)
+    stage.main()
+    _assert_is_backbone(_written()[0], published)
+
+
+@pytest.mark.parametrize("name", ["keras_cnn", "keras_resnet50"])
+def test_nobody_publishes_weights_of_a_document_s_own_network(project, name):
+    for weights in ("auto", "hub"):
+        project(name, weights)
+        with pytest.raises(SystemExit, match=f"model.weights: nobody publishes any for {name}; use none or a file"):
+            stage.main()
+    project(name, "none")
+    stage.main()
+    assert _written()[0] == {}
 
 
 @pytest.mark.parametrize("backbone", ["resnet10t", "torchvision.squeezenet1_1"])
