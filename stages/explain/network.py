@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stages.device import pick_device
-from stages.model import create_model, load_state
+from stages.model import load_state, recreate_model
 
 BATCH = 64
 
@@ -18,8 +18,7 @@ class Network:
 
     def __init__(self, about: dict):
         self.device = pick_device()
-        self.model = create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"])
-        self.model = self.model.to(self.device, memory_format=torch.channels_last).eval()
+        self.model = recreate_model(about).to(self.device, memory_format=torch.channels_last).eval()
         self._mean, self._std = (torch.tensor(about[key], device=self.device).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     def load(self, path: Path) -> None:
