@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme export lock clean
+.PHONY: demo test check lint readme recipe leaderboard export lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -20,6 +20,12 @@ lint: .venv/installed
 
 readme: .venv/installed  ## the README's result tables, from metrics/
 	python -m tools.readme
+
+recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
+	python -m tools.recipe $(NAME) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+
+leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
+	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
 
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export

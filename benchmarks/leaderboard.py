@@ -1,0 +1,111 @@
+"""Every published figure beside ours, under the authors' protocol and under the honest one: metrics/leaderboard.csv, .json and a picture.
+
+A cell that was not run is empty, and its note says by which command it is run; nothing is estimated.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.picture import draw
+from benchmarks.recipes import PROTOCOLS, Recipe, load_recipes
+from stages.catalog import write_metrics, write_table
+
+RESULTS = Path("benchmarks/results")
+COLUMNS = [
+    "recipe", "document", "table", "metric", "published", "same_protocol", "honest", "honest_low", "honest_high", "leaked_share", "note",
+]  # fmt: skip
+
+
+def main() -> None:
+    table = collect(load_recipes(), RESULTS)
+    write_table(table, "metrics/leaderboard.csv")
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    write_metrics({"rows": records}, "metrics/leaderboard.json")
+    Path("metrics/plots").mkdir(exist_ok=True)
+    draw(table[table.metric == "accuracy"], Path("metrics/plots/leaderboard.png"))
+    accuracy = table[table.metric == "accuracy"]
+    print(f"{len(accuracy)} systems; {accuracy.same_protocol.notna().sum()} run as published, {accuracy.honest.notna().sum()} honestly")
+
+
+def collect(recipes: dict[str, Recipe], folder: Path) -> pd.DataFrame:
+    """COLUMNS, a row a system and figure; what was not published, not run or is not computed here is NaN.
+
+    folder holds a `<recipe>-<protocol>.json` of tools.recipe for each cell that was run. leaked_share is the share of the
+    test pictures under the authors' protocol of which a copy is in the training. The recipe's own note stands in the row of
+    accuracy, which every system has; what was not run, or differently, in all of its rows.
+    """
+    rows = []
+    for name, recipe in recipes.items():
+        results = {protocol: _result(folder / f"{name}-{protocol}.json") for protocol in PROTOCOLS}
+        same, honest = results["same"], results["honest"]
+        shared = {"recipe": name, "document": recipe.document, "table": recipe.table}
+        leaked = same["leaked_test_pictures"] / same["test_pictures"] if same else None
+        state = [*_deviations(results), *_not_run(name, recipe, results)]
+        for metric, published in recipe.figures().items():
+            figure = _figure(honest, metric)
+            note = " ".join(filter(None, [recipe.note if metric == "accuracy" else "", *state]))
+            rows.append(
+                shared
+                | {
+                    "metric": metric,
+                    "published": published,
+                    "same_protocol": _figure(same, metric).get("mean"),
+                    "honest": figure.get("mean"),
+                }
+                | {"honest_low": figure.get("low"), "honest_high": figure.get("high"), "leaked_share": leaked, "note": note}
+            )
+    numbers = COLUMNS[COLUMNS.index("published") : COLUMNS.index("note")]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).round(6)
+
+
+def _result(path: Path) -> dict | None:
+    """What a cell came to, or None where it was not run on real pictures."""
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    return None if result["summary"]["demonstration"] else result
+
+
+def _figure(result: dict | None, metric: str) -> dict:
+    """mean, and low and high where there is an interval, of one figure; empty where it is not known."""
+    if not result:
+        return {}
+    summary = result["summary"]
+    cell = summary
+    for part in metric.rsplit(".", 1):
+        cell = cell.get(part, {})
+    if cell:
+        return cell
+    if metric == "validation_accuracy":
+        return {"mean": result["validation_accuracy"]}
+    kind = metric.removeprefix("macro_")
+    classes = [value[kind]["mean"] for value in summary.values() if isinstance(value, dict) and kind in value]
+    defined = [value for value in classes if value is not None]
+    return {"mean": sum(defined) / len(defined)} if metric.startswith("macro_") and defined else {}
+
+
+def _deviations(results: dict[str, dict | None]) -> list[str]:
+    return [
+        f"Run with {', '.join(f'{key}={value}' for key, value in result['changed'].items())} ({protocol})."
+        for protocol, result in results.items()
+        if result and result["changed"]
+    ]
+
+
+def _not_run(name: str, recipe: Recipe, results: dict[str, dict | None]) -> list[str]:
+    absent = [protocol for protocol in PROTOCOLS if not results[protocol]]
+    if not absent:
+        return []
+    what = "Not run" if len(absent) == len(PROTOCOLS) else f"Not run: {absent[0]}"
+    command = f"make recipe NAME={name}" + (f" PROTOCOL={absent[0]}" if len(absent) == 1 else "")
+    if recipe.missing:
+        return [f"{what}; missing: {recipe.missing}; then `{command}`."]
+    if recipe.weights_needed:
+        return [f"{what}; `{command}` does, where the weights of {recipe.weights_needed} can be fetched."]
+    return [f"{what}; `{command}` does."]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""benchmarks/dvc.yaml against recipes/, the code and the main pipeline."""
+
+import ast
+
+import yaml
+from synthetic import ROOT
+
+from benchmarks.recipes import PROTOCOLS, load_recipes
+
+MAIN = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = yaml.safe_load((ROOT / "benchmarks/dvc.yaml").read_text())["stages"]
+
+
+def imports(path: str) -> set[str]:
+    """Files of the project's packages that a file imports from."""
+    nodes = [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module.replace('.', '/')}.py" for node in nodes if node.module.split(".")[0] in ("benchmarks", "stages", "tools")}
+
+
+def upstream(stage: str) -> set[str]:
+    """A stage of the main pipeline and all that it needs."""
+    needed = {stage}
+    for other, entry in MAIN.items():
+        outs = [out if isinstance(out, str) else next(iter(out)) for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+        if other != stage and any(out.split("/${")[0].startswith(dep) for dep in MAIN[stage]["deps"] for out in outs):
+            needed |= upstream(other)
+    return needed
+
+
+def test_the_matrix_is_every_recipe_under_both_protocols():
+    assert STAGES["cell"]["matrix"] == {"recipe": list(load_recipes(ROOT / "recipes")), "protocol": list(PROTOCOLS)}
+
+
+def test_a_cell_depends_on_the_code_and_params_of_the_stages_that_it_runs_and_on_no_other():
+    stages = upstream("aggregate")
+    assert "train" in stages and "download" in stages and "report" not in stages
+    code = {dep for stage in stages for dep in MAIN[stage]["deps"] if dep.startswith("stages/")}
+    assert {dep for dep in STAGES["cell"]["deps"] if dep.startswith("stages/")} == code
+    sections = {entry.split(".")[0] for stage in stages for entry in MAIN[stage].get("params", []) if isinstance(entry, str)}
+    assert set(STAGES["cell"]["params"]) == sections | {"data"}
+    other = {dep for dep in STAGES["cell"]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
+    assert other == {"tools/recipe.py"} | {path for path in imports("tools/recipe.py") if not path.startswith("stages/")}
+
+
+def test_the_leaderboard_depends_on_the_code_that_it_imports():
+    own = {"benchmarks/leaderboard.py"}
+    found = own | {path for one in (*own, *imports("benchmarks/leaderboard.py")) for path in imports(one)}
+    assert {dep for dep in STAGES["leaderboard"]["deps"] if dep.endswith(".py")} == found - {"stages/params.py"}
+
+
+def test_every_dependency_exists():
+    for stage in STAGES.values():
+        for dep in stage["deps"]:
+            assert "${" in dep or (ROOT / dep).exists(), dep

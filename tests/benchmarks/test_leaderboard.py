@@ -1,0 +1,136 @@
+"""The leaderboard of faked cells: the arithmetic of rows, and what a row says that was not run."""
+
+import contextlib
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic import ROOT
+
+from benchmarks.leaderboard import COLUMNS, collect, main
+from benchmarks.recipes import Recipe, load_recipes
+from stages.catalog import write_table
+
+
+def cell(accuracy: float, low: float, high: float, leaked: int = 0, changed=None, demonstration: bool = False) -> dict:
+    def figure(mean):
+        return {"mean": mean, "std": 0.01, "low": low, "high": high}
+
+    return {
+        "changed": changed or {},
+        "test_pictures": 200,
+        "leaked_test_pictures": leaked,
+        "validation_accuracy": 0.97,
+        "summary": {
+            "demonstration": demonstration,
+            "pictures": 200,
+            "accuracy": figure(accuracy),
+            "glioma": {"precision": figure(0.8)},
+            "notumor": {"precision": figure(0.9)},
+            "pituitary": {"precision": figure(None)},
+        },
+    }
+
+
+RECIPES = {
+    "done": Recipe(
+        document="kazemi",
+        table="Table 1",
+        params={"model.backbone": "resnet18"},
+        reported={
+            "accuracy": 0.98,
+            "macro_precision": 0.95,
+            "validation_accuracy": 0.96,
+            "weighted_f1": 0.94,
+            "glioma": {"precision": 0.91},
+        },
+        seconds_per_epoch=6.5,
+        note="Other weights.",
+    ),
+    "half": Recipe(document="kazemi", table="Table 1", params={}, reported={"train_accuracy": 0.99}),
+    "never": Recipe(document="bhandaru", table="Table 3", params={}, reported={"accuracy": 0.7}, missing="a thing"),
+    "offline": Recipe(document="praveen", table="Table III", params={}, reported={"accuracy": 0.8}, weights_needed="vgg16.tv_in1k"),
+}
+
+
+@pytest.fixture
+def board(tmp_path) -> pd.DataFrame:
+    write(tmp_path, "done-same", cell(0.99, 0.98, 1.0, leaked=130))
+    write(tmp_path, "done-honest", cell(0.91, 0.88, 0.93, changed={"train.epochs": 10}))
+    write(tmp_path, "half-honest", cell(0.9, 0.8, 0.95))
+    write(tmp_path, "never-same", cell(1.0, 1.0, 1.0, demonstration=True))
+    return collect(RECIPES, tmp_path)
+
+
+def write(folder, name, content):
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def row(board: pd.DataFrame, recipe: str, metric: str) -> dict:
+    rows = board[(board.recipe == recipe) & (board.metric == metric)]
+    assert len(rows) == 1
+    return rows.iloc[0].dropna().to_dict()
+
+
+def test_every_published_figure_has_its_row_and_every_system_one_of_accuracy(board):
+    assert list(board) == COLUMNS
+    assert [(r.recipe, r.metric) for r in board.itertuples()] == [
+        ("done", "accuracy"), ("done", "macro_precision"), ("done", "validation_accuracy"), ("done", "weighted_f1"), ("done", "glioma.precision"),
+        ("done", "seconds_per_epoch"), ("half", "accuracy"), ("half", "train_accuracy"), ("never", "accuracy"), ("offline", "accuracy"),
+    ]  # fmt: skip
+
+
+def test_a_finished_system_has_published_same_and_honest_side_by_side(board):
+    assert row(board, "done", "accuracy") == {
+        "recipe": "done", "document": "kazemi", "table": "Table 1", "metric": "accuracy", "published": 0.98, "same_protocol": 0.99,
+        "honest": 0.91, "honest_low": 0.88, "honest_high": 0.93, "leaked_share": 0.65, "note": "Other weights. Run with train.epochs=10 (honest).",
+    }  # fmt: skip
+
+
+def test_figures_are_found_wherever_the_results_have_them(board):
+    assert row(board, "done", "glioma.precision")["same_protocol"] == 0.8
+    macro = row(board, "done", "macro_precision")
+    assert macro["honest"] == pytest.approx(0.85), "over the classes that have one"
+    assert "honest_low" not in macro, "a mean over classes has no interval of its own"
+    assert macro["note"] == "Run with train.epochs=10 (honest).", "the recipe's note stands beside accuracy"
+    assert row(board, "done", "validation_accuracy")["honest"] == 0.97
+    for metric in ("weighted_f1", "seconds_per_epoch"):
+        assert not {"same_protocol", "honest"} & set(row(board, "done", metric))
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("half", "Not run: same; `make recipe NAME=half PROTOCOL=same` does."),
+        ("never", "Not run; missing: a thing; then `make recipe NAME=never`."),
+        ("offline", "Not run; `make recipe NAME=offline` does, where the weights of vgg16.tv_in1k can be fetched."),
+    ],
+)
+def test_what_was_not_run_is_empty_and_says_how(board, name, note):
+    found = row(board, name, "accuracy")
+    assert found["note"] == note
+    assert "same_protocol" not in found and "leaked_share" not in found, "a run on synthetic pictures is no result"
+    assert ("honest" in found) == (name == "half")
+
+
+def test_the_stage_writes_csv_json_and_a_picture_without_any_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/one.yaml").write_text("{document: ours, table: x, params: {}, reported: {accuracy: 0.5}}")
+    (tmp_path / "recipes/honest.yaml").write_text("params: {}")
+    with contextlib.redirect_stdout(None):
+        main()
+    assert (tmp_path / "metrics/leaderboard.csv").read_text().splitlines() == [
+        ",".join(COLUMNS),
+        "one,ours,x,accuracy,0.5,,,,,,Not run; `make recipe NAME=one` does.",
+    ]
+    (found,) = json.loads((tmp_path / "metrics/leaderboard.json").read_text())["rows"]
+    assert found["published"] == 0.5 and found["honest"] is None and list(found) == COLUMNS
+    with Image.open(tmp_path / "metrics/plots/leaderboard.png") as picture:
+        assert picture.width == 1000
+
+
+def test_the_committed_table_is_that_of_the_recipes_and_the_committed_results(tmp_path):
+    write_table(collect(load_recipes(ROOT / "recipes"), ROOT / "benchmarks/results"), tmp_path / "leaderboard.csv")
+    assert (tmp_path / "leaderboard.csv").read_text() == (ROOT / "metrics/leaderboard.csv").read_text(), "run `make leaderboard`"

@@ -1,0 +1,105 @@
+"""Train and score one system of recipes/, under its authors' protocol, the honest one, or both.
+
+python -m tools.recipe kazemi-resnet18-whole --protocol honest --set train.epochs=10
+
+Each cell runs in a folder of its own, benchmarks/runs/<recipe>-<protocol>/, with the pipeline's stages and its DVC cache, so that nothing is
+downloaded twice and what was finished is not repeated. What came out is written to benchmarks/results/.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.recipes import FOLDER, HONEST, PROTOCOLS, Recipe, load_recipe
+from stages.catalog import read_table, write_metrics
+from stages.params import load_params
+from tools.demo import apply_recipe, lay_out, set_params
+
+RUNS, RESULTS = Path("benchmarks/runs"), Path("benchmarks/results")
+NEEDED = (".dvc/", ".dvcignore", "data/", "dvc.yaml", "params.yaml", "stages/")  # of the checkout, to run the stages
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.recipe", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name", help="a file of recipes/, without .yaml")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="a further difference from params.yaml, said in the result"
+    )
+    arguments = parser.parse_args()
+
+    recipe = load_recipe(arguments.name)
+    if recipe.missing:
+        sys.exit(f"{arguments.name} cannot be run yet; missing: {recipe.missing}")
+    changes = dict(_parse(change) for change in arguments.set)
+    for protocol in [arguments.protocol] if arguments.protocol else PROTOCOLS:
+        run(arguments.name, recipe, protocol, changes)
+
+
+def run(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> None:
+    """Run one cell and write its result; exits when a stage fails."""
+    folder = RUNS / f"{name}-{protocol}"
+    lay_out(folder, FOLDER / f"{name}.yaml", NEEDED)
+    params = folder / "params.yaml"
+    if protocol == "honest":
+        apply_recipe(HONEST, params)
+        set_params(params, recipe.honest, f"{name}: honest")
+    set_params(params, changes, "--set")
+    load_params(params)
+    share_cache(folder)
+
+    environment = dict(os.environ)
+    if mirror := environment.get("BRAIN_MRI_MIRROR"):
+        environment["BRAIN_MRI_MIRROR"] = str(Path(mirror).resolve())
+    if subprocess.run(["dvc", "repro", "aggregate"], cwd=folder, env=environment).returncode:
+        sys.exit(f"{name}, {protocol}: a stage failed in {folder}/ (see above); after a fix, the same command goes on where it stopped")
+
+    target = RESULTS / f"{name}-{protocol}.json"
+    write_metrics(result(folder, name, protocol, changes), target)
+    print(f"{target}; `make leaderboard` puts it into metrics/leaderboard.csv")
+
+
+def share_cache(folder: Path) -> None:
+    """Let a cell's DVC use the checkout's cache, by links where the file system has them."""
+    cache = subprocess.run(["dvc", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
+    config = f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n    type = reflink,hardlink,copy\n"
+    (folder / ".dvc/config.local").write_text(config)
+
+
+def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> dict:
+    """What the leaderboard needs of a finished cell.
+
+    test_pictures counts a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
+    validation_accuracy is that of the kept epoch, averaged over folds; summary is the cell's metrics/summary.json.
+    """
+    split = json.loads((folder / "metrics/split.json").read_text())
+    history = read_table(folder / "metrics/plots/history.csv")
+    return {
+        "recipe": name,
+        "protocol": protocol,
+        "changed": changes,
+        "weights": json.loads((folder / "data/weights/weights.json").read_text())["origin"],
+        "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
+        "test_pictures": sum(fold["test"]["pictures"] for fold in split["tables"].values()),
+        "leaked_test_pictures": split["leaks"]["test_pictures"],
+        "validation_accuracy": history[history.kept].validation_accuracy.mean(),
+        "train": json.loads((folder / "metrics/train.json").read_text()),
+        "summary": json.loads((folder / "metrics/summary.json").read_text()),
+    }
+
+
+def _parse(change: str) -> tuple[str, Any]:
+    key, equals, value = change.partition("=")
+    if not equals:
+        sys.exit(f"--set {change}: write KEY=VALUE")
+    return key, yaml.safe_load(value)
+
+
+if __name__ == "__main__":
+    main()
