@@ -45,7 +45,7 @@ def test_every_family_has_a_layer_that_tells_where(backbone, size, path, side):
 class Spots(nn.Module):
     """Class 1 is what is brighter than half anywhere, class 0 what is not: 4 x 4 pixels a cell."""
 
-    classifier_name = "fc"
+    classifier_names = ("fc",)
 
     def __init__(self):
         super().__init__()
@@ -111,7 +111,7 @@ def test_a_layer_that_will_not_do_is_one_line(resnet, path, says):
 
 def test_a_model_without_any_map_says_so(resnet):
     class Flat(nn.Module):
-        classifier_name = "fc"
+        classifier_names = ("fc",)
 
         def __init__(self):
             super().__init__()
