@@ -19,6 +19,7 @@ from scipy.stats import chi2
 from stages.bootstrap import draw_groups
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table
 from stages.params import load_params
+from stages.predictions import class_names
 from stages.scores import score
 
 SIGNIFICANT = 0.05  # after Holm's correction
@@ -81,10 +82,10 @@ def compare(
     question: McNemar's for clustered pairs (Durkalski et al. 2003, Statistics in Medicine 22:2417), of accuracy, and a bootstrap
     over groups, of macro-F1. Raises SystemExit when there are no common pictures or classes differ.
     """
-    classes = [column.removeprefix("p_") for column in base if column.startswith("p_")]
+    classes = class_names(base)
     columns = [f"p_{name}" for name in classes]
-    if columns != [column for column in other if column.startswith("p_")]:
-        sys.exit(f"{name} has other classes: {', '.join(c.removeprefix('p_') for c in other if c.startswith('p_'))}")
+    if class_names(other) != classes:
+        sys.exit(f"{name} has other classes: {', '.join(class_names(other))}")
     one, two = (table.groupby("image_id").agg({"label": "first", **dict.fromkeys(columns, "mean")}) for table in (base, other))
     both = one.join(two[columns].add_suffix(" other"), how="inner")
     both = both[both.label == two.label.reindex(both.index)]

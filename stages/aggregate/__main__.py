@@ -4,6 +4,7 @@ from stages.aggregate.table import to_text
 from stages.bootstrap import draw_groups, summarise
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
+from stages.predictions import class_names, to_arrays
 from stages.scores import CLASS_METRICS, METRICS
 
 SUMMARY = "metrics/summary.json"
@@ -12,15 +13,16 @@ SUMMARY = "metrics/summary.json"
 def main() -> None:
     params = load_params()
     predictions, clusters = read_table(PREDICTIONS), read_table(CLUSTERS)
-    classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
+    classes = class_names(predictions)
     groups = predictions.image_id.map(clusters.set_index("image_id").group)
     if groups.isna().any():
         raise SystemExit(f"{PREDICTIONS} holds pictures that {CLUSTERS} does not know: run `dvc repro`")
 
     draws, codes = draw_groups(groups.to_numpy(), params.aggregate.resamples, params.aggregate.seed)
+    labels, probabilities = to_arrays(predictions, classes)
     figures = summarise(
-        labels=predictions.label.map({name: k for k, name in enumerate(classes)}).to_numpy(int),
-        probabilities=predictions[[f"p_{name}" for name in classes]].to_numpy(float),
+        labels=labels,
+        probabilities=probabilities,
         folds=predictions.fold.to_numpy(int),
         draws=draws,
         codes=codes,

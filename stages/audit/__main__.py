@@ -13,6 +13,7 @@ import pandas as pd
 from stages.audit import sheet
 from stages.audit.suspects import suspects
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.predictions import class_names
 
 AUDIT = "metrics/audit.csv"
 SHEET = Path("metrics/plots/suspects.png")
@@ -22,7 +23,7 @@ COLUMNS = ["image_id", "label", "suggested", "p_label", "p_suggested", "reason",
 def main() -> None:
     predictions, conflicts = read_table(PREDICTIONS), read_table(CONFLICTS)
     clusters = read_table(CLUSTERS).set_index("image_id")
-    classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
+    classes = class_names(predictions)
 
     doubted = suspects(predictions, classes).assign(reason="the model disagrees")
     disputed = conflicts.sort_values(["cluster", "image_id"])[["image_id", "label"]].assign(

@@ -5,6 +5,8 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 
+from stages.predictions import to_arrays
+
 
 def suspects(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """The pictures whose label confident learning doubts, most suspicious first (Northcutt et al. 2021, doi 10.1613/jair.1.12125).
@@ -12,8 +14,7 @@ def suspects(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     predictions: a row a picture, out of fold (columns image_id, label, p_<class>). Returns the columns image_id, label,
     suggested (the most probable class), p_label, p_suggested.
     """
-    labels = predictions.label.map({name: k for k, name in enumerate(classes)}).to_numpy(int)
-    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy(float)
+    labels, probabilities = to_arrays(predictions, classes)
     probabilities = probabilities / probabilities.sum(1, keepdims=True)  # six decimals do not add up to 1 exactly
     doubted = find_label_issues(labels, probabilities, n_jobs=1)
     table = predictions[["image_id", "label"]].assign(

@@ -7,12 +7,12 @@ metrics/calibration.json (before and after) and the reliability and abstention c
 import json
 
 import numpy as np
-import pandas as pd
 
 from stages.bootstrap import draw_groups, summarise
 from stages.calibrate import abstention, temperature
 from stages.catalog import CALIBRATION, CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.params import load_params
+from stages.predictions import class_names, to_arrays
 from stages.scores import reliability
 
 FIGURES = ("ece", "brier", "macro_auroc")
@@ -22,11 +22,11 @@ ANSWERED = (0.95, 0.9, 0.8)
 def main() -> None:
     params = load_params()
     test, validation = read_table(PREDICTIONS), read_table(VALIDATION_PREDICTIONS)
-    classes = [column.removeprefix("p_") for column in test if column.startswith("p_")]
-    temperatures = {int(fold): temperature.fit(*_arrays(rows, classes)) for fold, rows in validation.groupby("fold")}
+    classes = class_names(test)
+    temperatures = {int(fold): temperature.fit(*to_arrays(rows, classes)) for fold, rows in validation.groupby("fold")}
     CALIBRATION.write_text(json.dumps({f"fold-{fold}": round(t, 6) for fold, t in temperatures.items()}, indent=2) + "\n")
 
-    labels, before = _arrays(test, classes)
+    labels, before = to_arrays(test, classes)
     after = temperature.apply(before, test.fold.map(temperatures).to_numpy(float))
     groups = test.image_id.map(read_table(CLUSTERS).set_index("image_id").group).to_numpy()
     draws, codes = draw_groups(groups, params.aggregate.resamples, params.aggregate.seed)
@@ -53,11 +53,6 @@ def main() -> None:
         f"ECE {figures['before']['ece']['mean']:.3f} before, {figures['after']['ece']['mean']:.3f} after; "
         f"accuracy {overall.accuracy[1.0]:.3f}, {overall.accuracy[0.9]:.3f} if a tenth is left to a human"
     )
-
-
-def _arrays(predictions: pd.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    labels = predictions.label.map({name: k for k, name in enumerate(classes)}).to_numpy(int)
-    return labels, predictions[[f"p_{name}" for name in classes]].to_numpy(float)
 
 
 if __name__ == "__main__":

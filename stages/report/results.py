@@ -8,6 +8,7 @@ import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table
 from stages.params import Params
+from stages.predictions import class_names
 from stages.report.pictures import Pictures
 
 
@@ -31,11 +32,11 @@ def load_results(params: Params) -> Results:
     catalog = read_table(CATALOG)[["image_id", "source"]]
     predictions = predictions.merge(clusters, on="image_id").merge(catalog, on="image_id")
     predictions["who"] = predictions.patient.where(predictions.patient != "", "group " + predictions.group.astype(str))
-    columns = [column for column in predictions if column.startswith("p_")]
-    predictions["probability"] = predictions[columns].max(axis=1)
+    classes = class_names(predictions)
+    predictions["probability"] = predictions[[f"p_{name}" for name in classes]].max(axis=1)
     return Results(
         params=params,
-        classes=[column.removeprefix("p_") for column in columns],
+        classes=classes,
         predictions=predictions,
         summary=json.loads(Path("metrics/summary.json").read_text()),
         slices=json.loads(Path("metrics/slices.json").read_text()),

@@ -6,6 +6,7 @@ slice and every group, a row each).
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_metrics, write_table
 from stages.params import load_params
+from stages.predictions import class_names
 from stages.slices.dimensions import dimensions
 from stages.slices.errors import by_group, confusions
 from stages.slices.figures import by_slice, to_table
@@ -14,7 +15,7 @@ from stages.slices.figures import by_slice, to_table
 def main() -> None:
     params = load_params().aggregate
     predictions = read_table(PREDICTIONS)
-    classes = [column.removeprefix("p_") for column in predictions if column.startswith("p_")]
+    classes = class_names(predictions)
     clusters = read_table(CLUSTERS)[["image_id", "group", "patient", "plane"]]
     catalog = read_table(CATALOG)[["image_id", "source", "member", "width", "height"]]
     table = predictions.merge(clusters, on="image_id", how="left").merge(catalog, on="image_id", how="left")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stages.bootstrap import BLOCK, INTERVAL, draw_groups
+from stages.predictions import to_arrays
 from stages.scores import defined_mean, or_null, score
 
 
@@ -22,8 +23,7 @@ def by_slice(table: pd.DataFrame, dimensions: dict[str, pd.Series], classes: lis
 
 
 def _figures(table: pd.DataFrame, classes: list[str], resamples: int, seed: int) -> dict:
-    labels = table.label.map({name: k for k, name in enumerate(classes)}).to_numpy(int)
-    probabilities = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    labels, probabilities = to_arrays(table, classes)
     plain = _score(labels, probabilities, classes)
     draws, codes = draw_groups(table.group.to_numpy(), resamples, seed)
     blocks = [_score(labels, probabilities, classes, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK))]
