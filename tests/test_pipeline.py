@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.demo import apply_recipe, lay_out
+from tools.layout import apply_recipe, lay_out
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -19,7 +19,7 @@ import yaml
 from benchmarks.recipes import FOLDER, HONEST, PROTOCOLS, Recipe, load_recipe
 from stages.catalog import read_table, write_metrics
 from stages.params import load_params
-from tools.demo import apply_recipe, lay_out, set_params
+from tools.layout import apply_recipe, lay_out, set_params
 
 RUNS, RESULTS = Path("benchmarks/runs"), Path("benchmarks/results")
 NEEDED = (".dvc/", ".dvcignore", "data/", "dvc.yaml", "params.yaml", "stages/")  # of the checkout, to run the stages

