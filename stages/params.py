@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 
 def _number(value):
@@ -21,10 +21,17 @@ def _number(value):
     return value
 
 
+def _distinct(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError("no value may stand there twice")
+    return values
+
+
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 Head = Annotated[str, Field(pattern=r"^(linear|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 
 
@@ -118,7 +125,9 @@ class Train(Section):
         description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"
     )
     augment: Augment
-    seed: int = Field(description="of the new classifier, the order of the pictures, augmentation and dropout")
+    seeds: Seeds = Field(
+        description="of the new classifier, the order of the pictures, augmentation and dropout; every fold is trained once for each"
+    )
 
 
 class Evaluate(Section):
