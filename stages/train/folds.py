@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
-from stages.device import keep_float32, pick_device, pick_precision
+from stages.device import pick_device, pick_precision
 from stages.heads import HEADS
 from stages.model import create_model, freeze, load_pretrained, normalisation
 from stages.params import Params
 from stages.train.checkpoint import Checkpoints
+from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, split_rows
 from stages.train.loop import cpu_state, train_fold
 
@@ -110,8 +111,8 @@ class Training:
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
         model.to(self.device, memory_format=torch.channels_last)
-        if self.device.type == "cpu" and self.precision == torch.bfloat16:
-            keep_float32(model)
+        if self.device.type == "cpu":
+            prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
         if self.features:

@@ -9,11 +9,11 @@ import torch
 from timm.models.vgg import ConvMlp
 from torch import nn
 
-from stages.device import keep_float32
 from stages.model import create_model, freeze, train_mode
 from stages.params import load_params
 from stages.train import frozen
 from stages.train.checkpoint import SCRATCH, Checkpoints
+from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, Rows
 from stages.train.frozen import CannotCut, FrozenLayers, cut_in_two
 from stages.train.loop import Result, cpu_state, train_fold
@@ -132,16 +132,16 @@ def test_no_frozen_layer_runs_in_training():
     assert len(set(calls)) == 6
 
 
-def test_bfloat16_keeps_its_type_and_the_layers_left_to_float32():
+def test_bfloat16_keeps_its_type():
     images, model = pictures(), network("tf_efficientnet_lite0", "all but last 6")
-    keep_float32(model)
+    prepare_for_cpu(model, torch.bfloat16)
     autocast = torch.autocast("cpu", torch.bfloat16)
     with autocast, torch.no_grad():
         first, rest = cut_in_two(model, images.plain(ROWS[:4]))
         x = images.plain(TRAIN)
         assert torch.equal(rest(first(x)), model(x))
     whole = network("tf_efficientnet_lite0", "all but last 6")
-    keep_float32(whole)
+    prepare_for_cpu(whole, torch.bfloat16)
     rest, activations = FrozenLayers(images, ROWS, torch.bfloat16).split(model)
     assert [tensor.dtype for tensor in activations.plain(TRAIN)] == [torch.bfloat16]
     assert_same_training(trained(rest, activations, torch.bfloat16), trained(whole, images, torch.bfloat16), 0.02)
