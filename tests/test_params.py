@@ -71,6 +71,11 @@ def test_neighbours_below_copies_only(refusal):
     assert "neighbour must not be above same" in refusal("dedupe.neighbour", 0.99)
 
 
+@pytest.mark.parametrize("head", ["svm", "knn"])
+def test_fitted_heads_ask_for_a_frozen_network(refusal, head):
+    assert "set freeze to backbone" in refusal("model.head", head)
+
+
 @pytest.mark.parametrize("content", ["", "train: [", "- a\n"])
 def test_a_file_that_is_no_mapping_is_one_line(tmp_path, content):
     path = tmp_path / "params.yaml"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
 from stages.device import pick_device, pick_precision
+from stages.heads import HEADS
 from stages.model import create_model, freeze, load_pretrained, normalisation
 from stages.params import Params
 from stages.train.checkpoint import Checkpoints
@@ -75,7 +76,9 @@ def class_names(samples: pd.DataFrame) -> list[str]:
 
 
 def frozen_run_once(params: Params) -> bool:
-    """Whether something is frozen and every epoch shows it the same pictures."""
+    """Whether something is frozen and every epoch shows it the same pictures, or there are no epochs."""
+    if params.model.head in HEADS:
+        return True
     augmented = any(params.train.augment.model_dump().values())
     return params.model.freeze != "none" and not params.train.small_epochs and not augmented
 
@@ -90,11 +93,16 @@ class Training:
         self.weights = load_file(WEIGHTS)
         pixels = np.load(PIXELS, mmap_mode="c")  # processes share the pages; "c" and not "r" because torch asks for a writable array
         self.images = Images(pixels, *normalisation(params.model.backbone), self.device)
-        self.frozen = None
-        if frozen_run_once(params):
+        self.frozen = self.features = None
+        seen = torch.tensor(sorted(samples.row[samples.role != "test"].unique()))
+        if params.model.head in HEADS:
+            from stages.train.fit import Features
+
+            self.features = Features(self.images, seen, self.precision)
+        elif frozen_run_once(params):
             from stages.train.frozen import FrozenLayers
 
-            self.frozen = FrozenLayers(self.images, torch.tensor(sorted(samples.row[samples.role != "test"].unique())), self.precision)
+            self.frozen = FrozenLayers(self.images, seen, self.precision)
 
     def fold(self, fold: int, seed: int, line: int = 0) -> Trained:
         """Train one fold from one seed, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
@@ -108,8 +116,13 @@ class Training:
             prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
-        trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-        result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
+        if self.features:
+            from stages.train.fit import fit_fold
+
+            result = fit_fold(model, self.features, train, validation, params.train, fold)
+        else:
+            trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+            result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
         return Trained(
             fold=fold,
             seed=seed,

@@ -44,7 +44,7 @@ def train_fold(
     """
     result = Result()
     optimizer = make_optimizer(model, params)
-    class_weights = _class_weights(train.labels).to(images.device) if params.class_weights else None
+    class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
     checkpoints.resume(fold, seed, model, optimizer, result)
 
     for epoch in range(len(result.history), params.epochs):
@@ -106,7 +106,8 @@ def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
     return torch.multinomial(rows.weights, len(rows.rows), replacement=True, generator=generator)
 
 
-def _class_weights(labels: Tensor) -> Tensor:
+def inverse_frequency(labels: Tensor) -> Tensor:
+    """The weight of each class in the loss, 1 on average over the pictures."""
     counts = torch.bincount(labels).float()
     return counts.sum() / (len(counts) * counts)
 
@@ -116,11 +117,16 @@ def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dty
     model.eval()
     with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
         logits = torch.cat([model(images.plain(batch)).float() for batch in rows.rows.split(64)]).cpu()
+    return score(logits, rows.labels)
+
+
+def score(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The columns of the history that are about the validation pictures; logits [N, K] and labels [N] on the CPU."""
     predicted = logits.argmax(1)
     return {
-        "validation_loss": float(F.cross_entropy(logits, rows.labels)),
-        "validation_accuracy": float((predicted == rows.labels).float().mean()),
-        "validation_macro_f1": float(f1_score(rows.labels, predicted, average="macro", zero_division=0)),
+        "validation_loss": float(F.cross_entropy(logits, labels)),
+        "validation_accuracy": float((predicted == labels).float().mean()),
+        "validation_macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
     }
 
 

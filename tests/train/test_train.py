@@ -286,3 +286,37 @@ def test_weights_that_do_not_fit_are_refused(project):
     save_file({"conv_stem.weight": torch.zeros(3, 3)}, "data/weights/weights.safetensors")
     with pytest.raises(SystemExit, match="does not fit the backbone"):
         train_stage.main()
+
+
+@pytest.mark.parametrize("head", ["svm", "knn"])
+def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head):
+    configure({"train.epochs": 1})
+    train_stage.main()
+    pretrained = {k: v for k, v in load_file("data/models/fold-0.safetensors").items() if not k.startswith("classifier")}
+    save_file(pretrained, "data/weights/weights.safetensors")
+    pictures_seen[0] = 0
+    configure({"model.head": head, "model.freeze": "backbone", "train.class_weights": True})
+    train_stage.main()
+    assert pictures_seen[0] <= 90 + 1, "once for both folds, although params augment"
+    expected = outputs()
+
+    epochs = history()
+    assert epochs.epoch.tolist() == [1, 1] and epochs.kept.all() and epochs.fold.tolist() == [0, 1]
+    assert epochs.validation_macro_f1.min() > 0.9
+    assert json.loads(Path("metrics/train.json").read_text())["trained_parameters"] == 0
+    about = json.loads(Path("data/models/model.json").read_text())
+    assert about["head"] == head
+    model, images = recreate_model(about), torch.from_numpy(np.load(PIXELS))[:, None].repeat(1, 3, 1, 1) / 255
+    images = (images - torch.tensor(about["mean"]).view(3, 1, 1)) / torch.tensor(about["std"]).view(3, 1, 1)
+    for fold in range(2):
+        state = load_file(f"data/models/fold-{fold}.safetensors")
+        assert all(torch.equal(state[name], tensor) for name, tensor in pretrained.items())
+        load_state(model, state)
+        validation = np.arange(90) % 5 == 4
+        with torch.no_grad():
+            right = model.eval()(images[validation]).argmax(1).numpy() == np.arange(90)[validation] % 3
+        assert right.mean() == pytest.approx(epochs.validation_accuracy[fold], abs=1e-6)
+
+    configure({"train.epochs": 7, "train.seed": 1, "train.lr": 0.1})
+    train_stage.main()
+    assert outputs() == expected
