@@ -12,7 +12,7 @@ from stages.params import Params
 SCRATCH = Path(".scratch/train")
 CODE = [
     *sorted(Path(__file__).parent.glob("*.py")),
-    *(Path(__file__).parents[1] / name for name in ("architectures.py", "device.py", "model.py")),
+    *(Path(__file__).parents[1] / name for name in ("architectures.py", "device.py", "heads.py", "model.py")),
 ]
 
 

@@ -85,7 +85,7 @@ def trained(model: nn.Module, inputs, precision: torch.dtype = torch.float32) ->
     changes["augment"] = params.train.augment.model_copy(update=NOTHING)
     checkpoints = Checkpoints(params, [], "test")
     parts = [Rows(rows, (rows % 3 == 0).long() + (rows % 3 == 1) * 2, torch.ones(len(rows))) for rows in (TRAIN, VALIDATION)]
-    result = train_fold(model, inputs, *parts, params.train.model_copy(update=changes), 0, precision, checkpoints)
+    result = train_fold(model, inputs, *parts, params.train.model_copy(update=changes), 0, 0, precision, checkpoints)
     checkpoints.clear()
     return result
 
@@ -194,9 +194,9 @@ def test_a_checkpoint_of_another_cut_is_left_alone():
     checkpoints = Checkpoints(params, [], "test")
     saved = Result(history=[{"epoch": 1}])
     for source, target, expected in ((model, rest, []), (model, model, saved.history), (rest, rest, saved.history)):
-        checkpoints.save(0, source, make_optimizer(source, params.train), saved)
+        checkpoints.save(0, 0, source, make_optimizer(source, params.train), saved)
         result = Result()
-        checkpoints.resume(0, target, make_optimizer(target, params.train), result)
+        checkpoints.resume(0, 0, target, make_optimizer(target, params.train), result)
         assert result.history == expected
 
 

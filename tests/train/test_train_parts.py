@@ -10,7 +10,7 @@ from stages.device import pick_precision
 from stages.model import create_model
 from stages.params import Augment, load_params
 from stages.train.data import Images, Rows, random_changes
-from stages.train.loop import _class_weights, _draw
+from stages.train.loop import _draw, inverse_frequency
 from stages.train.optim import learning_rate, make_optimizer
 
 NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0}
@@ -80,7 +80,7 @@ def test_equal_weights_draw_every_picture_once_and_others_by_weight():
 
 
 def test_class_weights_are_inverse_to_frequency():
-    assert _class_weights(torch.tensor([0, 0, 0, 1])).tolist() == pytest.approx([4 / 6, 2.0])
+    assert inverse_frequency(torch.tensor([0, 0, 0, 1])).tolist() == pytest.approx([4 / 6, 2.0])
 
 
 def schedule(name, **changes):
