@@ -25,6 +25,7 @@ Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Plane = Literal["axial", "coronal", "sagittal"]
 Head = Annotated[str, Field(pattern=r"^(linear|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 
 
@@ -67,6 +68,8 @@ class Split(Section):
     validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
     train_sources: list[str] = Field(description="sources that protocol source trains on")
     test_sources: list[str] = Field(description="sources that protocol source tests on")
+    train_planes: list[Plane] = Field(description="planes of the training pictures: axial, coronal, sagittal; none named, every picture")
+    test_planes: list[Plane] = Field(description="planes of the test pictures, likewise")
     seed: int = Field(description="of the order in which equal units are placed")
 
 
