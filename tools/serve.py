@@ -15,7 +15,13 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio looks for it when it is imported
+from stages.pixels import FORMATS
+from stages.predict import package
+from stages.predict.predictor import MEGAPIXELS, predict
+
+FOLDER = tempfile.TemporaryDirectory(prefix="serve-")  # goes when the process ends
+tempfile.tempdir = FOLDER.name
+os.environ |= {"GRADIO_TEMP_DIR": FOLDER.name, "GRADIO_ANALYTICS_ENABLED": "False"}  # read when Gradio is imported
 
 try:
     import gradio as gr
@@ -25,10 +31,6 @@ try:
     from starlette.responses import PlainTextResponse, Response
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name}: not installed here; `make serve` installs it into .venv/serve and starts the page")
-
-from stages.pixels import FORMATS
-from stages.predict import package
-from stages.predict.predictor import MEGAPIXELS, predict
 
 LARGEST = 20 * 2**20  # bytes of an upload
 ENVELOPE = 2**16  # bytes that a request may hold beside them
@@ -69,35 +71,33 @@ def main() -> None:
 
     loaded = package.load(arguments.package)
     call_nobody(arguments.host)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes
-    with tempfile.TemporaryDirectory(prefix="serve-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = folder
-        page = build(loaded)
-        try:
-            _, address, _ = page.launch(
-                server_name=arguments.host,
-                server_port=arguments.port,
-                max_file_size=LARGEST,
-                app_kwargs={"middleware": [Middleware(BaseHTTPMiddleware, dispatch=guard)]},
-                theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
-                css=CSS,
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                ssr_mode=False,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-            )
-        except OSError:
-            sys.exit(f"port {arguments.port} of {arguments.host} cannot be had; --port takes another")
-        print(f"{address}\n{CAUTION} Ctrl-C ends it.", flush=True)
-        page.block_thread()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes then, too
+    page = build(loaded)
+    try:
+        _, address, _ = page.launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            max_file_size=LARGEST,
+            app_kwargs={"middleware": [Middleware(BaseHTTPMiddleware, dispatch=guard)]},
+            theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+            css=CSS,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError:
+        sys.exit(f"port {arguments.port} of {arguments.host} cannot be had; --port takes another")
+    print(f"{address}\n{CAUTION} Ctrl-C ends it.", flush=True)
+    page.block_thread()
 
 
 def build(loaded: package.Package) -> gr.Blocks:
     """The page: a place to drop a picture, and what the networks say about it."""
-    uploads = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
+    uploads = Path(FOLDER.name).resolve()
 
     def answer(upload: dict) -> tuple[None, str]:
         file = Path(upload["path"]).resolve()
