@@ -59,6 +59,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     protocols = [arguments.protocol] if arguments.protocol else PROTOCOLS
+    for name in set(arguments.names) - {DEFAULT}:
+        load_recipe(name)  # a name that is mistaken ends it before anything is made
     names = arguments.names or load_recipes()
     chosen = [pair for name in names for pair in ([(DEFAULT, "")] if name == DEFAULT else [(name, protocol) for protocol in protocols])]
     if not arguments.names:
@@ -85,7 +87,8 @@ def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:
         add(tar, "packed/manifest.json", json.dumps({"modules": sorted(modules), "cells": cells}, indent=1).encode())
         add(tar, "packed/run.py", Path(run_packed.__file__).read_bytes())
 
-    print(*left_out, sep="\n")
+    for line in left_out:
+        print(line)
     if not cells:
         part.unlink()
         sys.exit("There is nothing to pack.")
