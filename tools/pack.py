@@ -85,7 +85,7 @@ def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:
             for path, content in cell.files.items():
                 _store(tar, folder / path, f"packed/cells/{name}/{path}", content, stored)
         add(tar, "packed/manifest.json", json.dumps({"modules": sorted(modules), "cells": cells}, indent=1).encode())
-        add(tar, "packed/run.py", Path(run_packed.__file__).read_bytes())
+        add(tar, "packed/run.py", Path(run_packed.__file__))
 
     for line in left_out:
         print(line)
@@ -187,7 +187,7 @@ def _modules(files: Iterable[Path]) -> set[str]:
 def _store(tar: tarfile.TarFile, file: Path, name: str, content: str, stored: dict[str, str]) -> None:
     """Add a file, or a link to the one that has the same content, by its digest."""
     if content not in stored:
-        add(tar, name, file.read_bytes())
+        add(tar, name, file)
         stored[content] = name
         return
     link = tarfile.TarInfo(name)

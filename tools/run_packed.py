@@ -114,15 +114,17 @@ def write_results(target: Path, cells: dict[str, dict], models: bool) -> None:
                     continue
                 whole = HERE / "cells" / name / path
                 for file in sorted(whole.iterdir()) if whole.is_dir() else [whole]:
-                    add(tar, f"{name}/{file.relative_to(HERE / 'cells' / name).as_posix()}", file.read_bytes())
+                    add(tar, f"{name}/{file.relative_to(HERE / 'cells' / name).as_posix()}", file)
     os.replace(part, target)  # a kill in the middle leaves the archive before
 
 
-def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a file to an archive; neither its time nor its owner."""
+def add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+    """Add bytes or a file to an archive; no time, no owner."""
     member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, BytesIO(content))
+    with content.open("rb") if isinstance(content, Path) else BytesIO(content) as file:
+        member.size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        tar.addfile(member, file)
 
 
 def digest(path: Path) -> str:
