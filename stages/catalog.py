@@ -12,6 +12,7 @@ FOLDS = Path("data/split/folds.csv")
 SAMPLES = Path("data/balanced/samples.csv")
 PIXELS = Path("data/preprocessed/pixels.npy")
 INDEX = Path("data/preprocessed/index.csv")
+MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions.csv")
 VALIDATION_PREDICTIONS = Path("data/validation_predictions.csv")
 CALIBRATION = Path("data/calibration.json")
@@ -22,6 +23,11 @@ TEXT = (  # columns whose values may look like numbers: patient 007 is not patie
     "image_id", "source", "member", "sha256", "label", "published_split", "mode", "format", "augmented_from", "patient", "plane",
     "copy", "orientation", "plane_source", "role", "origin", "change", "predicted", "reason",
 )  # fmt: skip
+
+
+def model_file(fold: int, seed: int) -> str:
+    """Name of the weights, in MODELS or a package, that were trained on this fold from this seed."""
+    return f"fold-{fold}-seed-{seed}.safetensors"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -4,7 +4,6 @@ import ctypes
 import sys
 
 import torch
-from torch import Tensor, nn
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -30,26 +29,3 @@ def pick_precision(choice: str, device: torch.device) -> torch.dtype:
         native = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
         return torch.bfloat16 if native else torch.float32
     return getattr(torch, choice)
-
-
-def keep_float32(model: nn.Module) -> None:
-    """Leave to float32, under bfloat16 autocast on the CPU, the layers that are slower in bfloat16.
-
-    oneDNN has no bfloat16 kernel for the backward pass of a depthwise convolution with a stride or more than 3 x 3
-    weights: its fallback takes up to ten times as long as float32 (docs/performance.md).
-    """
-    for module in model.modules():
-        if (
-            isinstance(module, nn.Conv2d)
-            and 1 < module.groups == module.in_channels
-            and (module.stride[0] > 1 or module.kernel_size[0] > 3)
-        ):
-            module.forward = _in_float32(module.forward)
-
-
-def _in_float32(forward):
-    def run(x: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
-            return forward(x.float())
-
-    return run

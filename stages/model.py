@@ -7,6 +7,7 @@ import timm
 from torch import Tensor, nn
 
 from stages.architectures import ARCHITECTURES, INPUT, MEAN, STD
+from stages.heads import HEADS
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # the side classifiers of GoogLeNet and Inception, which only training from scratch uses
 
@@ -42,9 +43,10 @@ def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: 
     dropout acts before the head; in families whose head has dropouts of its own (VGG, MobileNet, ...) it is
     their probability. image_size (pixels) is for the backbones that are built for one size, such as vision transformers.
     head: as model.head, "linear" or the width of a hidden layer between the features and the classifier; VGG's own two hidden
-    layers and its pooling go then, so that the new one stands on the flattened feature maps (Keras' include_top=False).
+    layers and its pooling go then, so that the new one stands on the flattened feature maps (Keras' include_top=False). "svm" and
+    "knn" stand where the linear classifier would, empty as yet.
     Raises SystemExit when there is no such backbone, or when it is built for another size and cannot change it, or when its
-    classifier takes no hidden layer.
+    classifier cannot be replaced by this head.
     """
     name = torchvision_name(backbone)
     if backbone in ARCHITECTURES:
@@ -57,7 +59,9 @@ def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: 
         model = timm.create_model(backbone, pretrained=False, num_classes=classes, drop_rate=dropout)
         if image_size:
             _set_input_size(model, (image_size, image_size))
-    if head != "linear":
+    if head in HEADS:
+        _replace_classifier(model, head, backbone)
+    elif head != "linear":
         if name and name.startswith("vgg") or isinstance(model, timm.models.VGG):
             _flatten_vgg(model, classes, dropout, image_size or 224)
         _add_hidden_layer(model, int(head), backbone)
@@ -203,12 +207,25 @@ def _flatten_vgg(model: nn.Module, classes: int, dropout: float, size: int) -> N
         model.classifier_names = ("classifier",)
 
 
+def _replace_classifier(model: nn.Module, head: str, backbone: str) -> None:
+    paths = _classifiers(model)
+    layer = model.get_submodule(paths[0])
+    if len(paths) > 1 or not isinstance(layer, nn.Linear):
+        raise SystemExit(f"model.head: {head} takes the place of one linear layer, which {backbone} does not end with; use linear")
+    model.set_submodule(paths[0], HEADS[head](layer.in_features, layer.out_features))
+
+
 def _add_hidden_layer(model: nn.Module, width: int, backbone: str) -> None:
-    for path in sorted({name.rpartition(".")[0] for name in head_parameters(model)}):
+    for path in _classifiers(model):
         layer = model.get_submodule(path)
         if not isinstance(layer, nn.Linear):
             raise SystemExit(f"model.head: the classifier of {backbone} takes no hidden layer, it is a {type(layer).__name__}; use linear")
         model.set_submodule(path, nn.Sequential(nn.Linear(layer.in_features, width), nn.ReLU(), nn.Linear(width, layer.out_features)))
+
+
+def _classifiers(model: nn.Module) -> list[str]:
+    """Paths of the layers that the classifier's parameters are in."""
+    return sorted({name.rpartition(".")[0] for name in head_parameters(model)})
 
 
 def _head_names(model: nn.Module) -> tuple[str, ...]:

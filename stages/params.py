@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 
 def _number(value):
@@ -21,11 +21,18 @@ def _number(value):
     return value
 
 
+def _distinct(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError("no value may stand there twice")
+    return values
+
+
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Head = Annotated[str, Field(pattern=r"^(linear|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
+Head = Annotated[str, Field(pattern=r"^(linear|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 
 
 class Section(BaseModel):
@@ -87,8 +94,17 @@ class Model(Section):
     weights: str = Field(description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file")
     image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
     freeze: str = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
-    head: Head = Field(description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others)')
+    head: Head = Field(
+        description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others), or "svm" or "knn", '
+        "which are fitted to the frozen features of plain pictures: of train only class_weights and precision matter then"
+    )
     dropout: Fraction = Field(description="dropout before the head")
+
+    @model_validator(mode="after")
+    def _frozen(self):
+        if self.head in ("svm", "knn") and self.freeze != "backbone":
+            raise ValueError(f"head {self.head} is fitted to the features of a frozen network: set freeze to backbone")
+        return self
 
 
 class Augment(Section):
@@ -118,7 +134,9 @@ class Train(Section):
         description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"
     )
     augment: Augment
-    seed: int = Field(description="of the new classifier, the order of the pictures, augmentation and dropout")
+    seeds: Seeds = Field(
+        description="of the new classifier, the order of the pictures, augmentation and dropout; every fold is trained once for each"
+    )
 
 
 class Evaluate(Section):

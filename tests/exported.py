@@ -1,8 +1,9 @@
-"""A model package of the synthetic set, exported for real, from two small networks with random weights."""
+"""A model package of the synthetic set, exported for real, from two folds and two seeds of a small network with random weights."""
 
 import json
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from synthetic import set_params
 from stages.aggregate import __main__ as aggregate
 from stages.audit import __main__ as audit
 from stages.calibrate import __main__ as calibrate
-from stages.catalog import SAMPLES, read_table, write_metrics, write_table
+from stages.catalog import MODELS, SAMPLES, model_file, read_table, write_metrics, write_table
 from stages.evaluate import __main__ as evaluate
 from stages.explain import __main__ as explain
 from stages.leaks import __main__ as leaks
@@ -36,17 +37,18 @@ def exported(phantom_project, tmp_path_factory):
     os.chdir(folder)
     try:
         samples = read_table(SAMPLES)
-        write_table(samples[samples.fold < 2], SAMPLES)  # two models are enough
+        write_table(samples[samples.fold < 2], SAMPLES)  # two folds are enough
         classes = sorted(samples.label.unique())
         set_params(model__backbone=BACKBONE, aggregate__resamples=50, explain__pictures=2)
-        evaluate.MODELS.mkdir()
-        for fold in range(2):
-            torch.manual_seed(fold)
+        MODELS.mkdir()
+        for fold, seed in product(range(2), range(2)):
+            torch.manual_seed(2 * seed + fold)
             model = create_model(BACKBONE, len(classes))
             torch.nn.init.normal_(model.classifier.weight)
-            save_file(model.state_dict(), evaluate.MODELS / f"fold-{fold}.safetensors")
+            save_file(model.state_dict(), MODELS / model_file(fold, seed))
         about = {"backbone": BACKBONE, "classes": classes, "dropout": 0.0, "image_size": SIZE, "mean": [0.5] * 3, "std": [0.5] * 3}
-        (evaluate.MODELS / "model.json").write_text(json.dumps(about))
+        about["seeds"] = [0, 1]
+        (MODELS / "model.json").write_text(json.dumps(about))
         Path("data/weights").mkdir()
         Path("data/weights/weights.json").write_text(json.dumps({"origin": "package of the test", "licence": "CC0"}))
         training = {"parameters": 10, "trained_parameters": 10, "validation_macro_f1": {"mean": 0.5, "std": 0.0}}

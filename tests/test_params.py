@@ -51,6 +51,7 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
     [
         ("train.epoch", 3), ("nonsense", {}), ("train.augment.blur", 1),
         ("train.epochs", "8"), ("train.epochs", 8.5), ("train.epochs", True), ("train.epochs", 0), ("train.lr", "fast"),
+        ("train.seeds", []), ("train.seeds", 0), ("train.seeds", [0, -1]), ("train.seeds", [0.5]), ("train.seeds", [1, 1]),
         ("train.lr", 0), ("train.lr", float("inf")), ("train.lr", "nan"), ("train.lr", True), ("split.distinct", "yes"),
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
         ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3),
@@ -68,6 +69,11 @@ def test_missing_key_is_one_line_that_names_it(refusal, key):
 
 def test_neighbours_below_copies_only(refusal):
     assert "neighbour must not be above same" in refusal("dedupe.neighbour", 0.99)
+
+
+@pytest.mark.parametrize("head", ["svm", "knn"])
+def test_fitted_heads_ask_for_a_frozen_network(refusal, head):
+    assert "set freeze to backbone" in refusal("model.head", head)
 
 
 @pytest.mark.parametrize("content", ["", "train: [", "- a\n"])

@@ -1,6 +1,6 @@
 """Pack the trained models into one folder, export/, from which `python -m stages.predict` works anywhere.
 
-It holds the weights of every fold (safetensors), package.json (labels, preprocessing, calibration), likeness.safetensors (planes,
+It holds the weights of every fold and seed (safetensors), package.json (labels, preprocessing, calibration), likeness.safetensors (planes,
 and what the training pictures look like), model.onnx (the calibrated ensemble) and README.md, the model card.
 """
 
@@ -16,13 +16,12 @@ from safetensors.numpy import save_file
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
-from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, read_table
+from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, MODELS, read_table
 from stages.dedupe.planes import classifier
 from stages.gradients import gradients
 from stages.params import load_params
 from stages.predict.package import PACKAGE, load
 
-MODELS = Path("data/models")
 CARD = Path("metrics/model_card.md")
 UNLIKE = 0.005  # share of pictures of unseen patients that the warning may take for something else
 OPSET = 18

@@ -1,4 +1,12 @@
-"""Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen."""
+"""Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen.
+
+Where there are several seeds, the figures of the whole also have seed_mean and seed_std: of each seed's models alone, over the seeds.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
 
 from stages.aggregate.table import to_text
 from stages.bootstrap import draw_groups, summarise
@@ -29,16 +37,29 @@ def main() -> None:
         classes=classes,
         bins=params.evaluate.bins,
     )
+    seeds = json.loads(Path("metrics/evaluate.json").read_text())["seeds"].values()
     summary = {
         "demonstration": bool(clusters.image_id.str.startswith("phantom/").any()),
         "pictures": predictions.image_id.nunique(),
         "groups": groups.nunique(),
         "folds": predictions.fold.nunique(),
+        "seeds": len(seeds),
     }
-    summary |= {name: figures[name] for name in METRICS}
+    summary |= {name: figures[name] | _over_seeds([alone[name] for alone in seeds]) for name in METRICS}
     summary |= {name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes}
     write_metrics(summary, SUMMARY)
     print(to_text(summary))
+
+
+def _over_seeds(values: list[float | None]) -> dict[str, float | None]:
+    """seed_mean and seed_std (of the sample); nothing for a single seed, which has no spread."""
+    if len(values) == 1:
+        return {}
+    defined = [value for value in values if value is not None]
+    return {
+        "seed_mean": float(np.mean(defined)) if defined else None,
+        "seed_std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+    }
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from stages.scores import METRICS
 
 
 def to_text(summary: dict) -> str:
-    """The summary as a table: mean and 95 % interval, a line a figure, then a line a class."""
+    """The summary as a table: mean and 95 % interval, a line a figure, with the spread over seeds if there are several, then a line a class."""
     classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
-    overall = pd.DataFrame({name: {"": _cell(summary[name])} for name in METRICS}).T
+    overall = pd.DataFrame({name: {"": _cell(summary[name]), "seeds": _spread(summary[name])} for name in METRICS}).T
     by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
     folds = "1 fold" if summary["folds"] == 1 else f"{summary['folds']} folds"
     counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {folds}; mean [95 % interval]"
+    if summary["seeds"] > 1:
+        counts += f"; {summary['seeds']} seeds together, and each alone: mean ± standard deviation over seeds"
     lines = [
         counts,
         overall.to_string(header=False),
@@ -23,6 +25,12 @@ def to_text(summary: dict) -> str:
     if summary["demonstration"]:
         lines += ["demonstration on synthetic pictures: not a result"]
     return "\n".join(lines)
+
+
+def _spread(figure: dict) -> str:
+    if figure.get("seed_std") is None:
+        return ""
+    return f"{figure['seed_mean']:.3f} ± {figure['seed_std']:.3f}"
 
 
 def _cell(figure: dict) -> str:

@@ -1,7 +1,7 @@
 """Show what the models looked at in test pictures that they got right and wrong, and measure whether it is what they depend on.
 
 Writes data/explain (index.csv and an overlay a picture), metrics/explain.json and metrics/plots/explain.png. Each picture is
-explained by the model of its fold, for the class that was predicted.
+explained by the model of its fold, of several seeds the first one's, for the class that was predicted.
 """
 
 import json
@@ -14,13 +14,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from stages.attention import attention, find_layer, overlay, random_attention
-from stages.catalog import INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_metrics, write_table
 from stages.explain import figures, sheet
 from stages.explain.network import Network
 from stages.explain.sample import choose
 from stages.params import load_params
 
-MODELS = Path("data/models")
 FOLDER = Path("data/explain")
 SHEET = Path("metrics/plots/explain.png")
 BATCH = 16  # pictures whose gradients are in memory at once
@@ -29,19 +28,19 @@ BATCH = 16  # pictures whose gradients are in memory at once
 def main() -> None:
     params = load_params().explain
     about = json.loads((MODELS / "model.json").read_text())
-    classes = about["classes"]
+    classes, seed = about["classes"], about["seeds"][0]
     sample = choose(read_table(PREDICTIONS), params.pictures)
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     pictures = np.load(PIXELS, mmap_mode="r")[sample.image_id.map(row_of).to_numpy(int)]
     predicted = sample.predicted.map(classes.index).to_numpy(int)
 
     network = Network(about)
-    network.load(MODELS / f"fold-{sample.fold[0]}.safetensors")
+    network.load(MODELS / model_file(sample.fold[0], seed))
     layer = find_layer(network.model, about["image_size"], params.layer)
     maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
     with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:
         for fold, mine in sample.groupby("fold"):
-            network.load(MODELS / f"fold-{fold}.safetensors")
+            network.load(MODELS / model_file(fold, seed))
             for batch in np.split(mine.index.to_numpy(), range(BATCH, len(mine), BATCH)):
                 maps[batch] = attention(network.model, layer, network.inputs(pictures[batch]), predicted[batch])
             for n in mine.index:

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 
+from stages.catalog import model_file
 from stages.device import pick_device
 from stages.model import load_state, recreate_model
 from stages.predict.ensemble import Ensemble
@@ -31,9 +33,9 @@ def load(folder: Path) -> Package:
         about = json.loads((folder / "package.json").read_text())
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
-        for fold in about["temperatures"]:
+        for fold, seed in product(about["temperatures"], about["seeds"]):
             model = recreate_model(about)
-            load_state(model, load_file(folder / f"{fold}.safetensors"))
+            load_state(model, load_file(folder / model_file(fold.removeprefix("fold-"), seed)))
             models.append(model)
     except FileNotFoundError as error:
         raise SystemExit(f"{error.filename}: not there. `make export` writes a model package, after `dvc repro`") from None

@@ -1,6 +1,6 @@
 """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
 
-from stages.statement.facts import Facts
+from stages.statement.facts import Facts, of_each_seed
 
 FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
 
@@ -24,7 +24,7 @@ def model_card(facts: Facts) -> str:
         "",
         f"- Task: one 2D picture to one of {', '.join(facts.classes)}.",
         f"- Network: {params.model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained; "
-        f"one for each of {summary['folds']} fold(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
+        f"one for each of {summary['folds']} fold(s) and {summary['seeds']} seed(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
         f"- Pretrained weights: {facts.weights['origin']}{', ' + facts.weights['licence'] if facts.weights.get('licence') else ''}.",
         f"- Training: {params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept.",
         f"- Calibration: a temperature a fold, {min(temperatures):.2f} to {max(temperatures):.2f}, fitted on validation pictures.",
@@ -52,6 +52,8 @@ def model_card(facts: Facts) -> str:
         "",
         f"Accuracy when the least confident pictures are left to a human: {_answers(calibration)}.",
     ]
+    if alone := of_each_seed(summary):
+        lines += ["", f"The models of a fold's {summary['seeds']} seeds predict together above. The models of one seed alone: {alone}."]
     if worst:
         lines += [
             "",

@@ -1,6 +1,6 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
-from stages.statement.facts import Facts, estimate
+from stages.statement.facts import Facts, estimate, of_each_seed
 
 NOT_DONE = "Not done: "
 NONE = "None: "
@@ -62,9 +62,9 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
         ("Initialisation", f"{facts.weights['origin']}; the classifier at random"),
         ("Training", f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"),
         ("Selection of the model", "The epoch with the best validation macro-F1 of each fold; settings were chosen on validation pictures (docs/trials.md)"),
-        ("Ensembling", f"None in the figures{'; each prediction is the mean over the picture and its mirror image' if params.evaluate.flips else ''}"),
+        ("Ensembling", f"{_ensemble(summary)}{'; each prediction is the mean over the picture and its mirror image' if params.evaluate.flips else ''}"),
         ("Metrics", "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity"),
-        ("Uncertainty", f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; tools.compare tests differences"),
+        ("Uncertainty", f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences"),
         ("Robustness", f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}"),
         ("Explainability", f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html"),
         ("External data", NOT_DONE + "all three sets contain each other (metrics/leaks.json); `split.protocol: source` holds a set out"),
@@ -92,6 +92,17 @@ def _attention(facts: Facts) -> str:
         f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}), "
         f"insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}) on right predictions"
     )
+
+
+def _ensemble(summary: dict) -> str:
+    if summary["seeds"] == 1:
+        return "None in the figures"
+    return f"The {summary['seeds']} models of a fold, one a seed: the mean of their probabilities"
+
+
+def _repetition(facts: Facts) -> str:
+    alone = of_each_seed(facts.summary)
+    return f"repeated training, the models of one seed alone: {alone}" if alone else "training was not repeated with other seeds"
 
 
 def _or_unknown(value: float | None) -> str:

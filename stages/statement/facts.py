@@ -56,5 +56,13 @@ def estimate(figure: dict) -> str:
     return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
+def of_each_seed(summary: dict) -> str:
+    """What one seed's models alone reach, with the spread over seeds; empty where there is but one seed."""
+    figure = summary["macro_f1"]
+    if figure.get("seed_std") is None:
+        return ""
+    return f"macro-F1 {figure['seed_mean']:.3f}, standard deviation {figure['seed_std']:.3f} over {summary['seeds']} seeds"
+
+
 def _read(path: str) -> dict:
     return json.loads(Path(path).read_text())

@@ -12,12 +12,12 @@ from stages.params import Params
 SCRATCH = Path(".scratch/train")
 CODE = [
     *sorted(Path(__file__).parent.glob("*.py")),
-    *(Path(__file__).parents[1] / name for name in ("architectures.py", "device.py", "model.py")),
+    *(Path(__file__).parents[1] / name for name in ("architectures.py", "device.py", "heads.py", "model.py")),
 ]
 
 
 class Checkpoints:
-    """The checkpoints of one training, told from others by a hash of its inputs, params, code and platform."""
+    """The checkpoints of one run, told from others by a hash of its inputs, params, code and platform."""
 
     def __init__(self, params: Params, inputs: list[Path], platform: str):
         key = hashlib.sha256(f"{params.model} {params.train} {platform}".encode())
@@ -26,17 +26,18 @@ class Checkpoints:
                 key.update(hashlib.file_digest(file, "sha256").digest())
         self.folder = SCRATCH / key.hexdigest()[:16]
 
-    def save(self, fold: int, model, optimizer, result) -> None:
-        """Replace the fold's checkpoint; a kill in the middle leaves the one before."""
+    def save(self, fold: int, seed: int, model, optimizer, result) -> None:
+        """Replace the checkpoint of this fold and seed; a kill in the middle leaves the one before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": result.history, "best": result.best}
-        part = self.folder / f"fold-{fold}.part"
+        path = self._path(fold, seed)
+        part = path.with_suffix(".part")
         torch.save(state, part)
-        os.replace(part, self.folder / f"fold-{fold}.pt")
+        os.replace(part, path)
 
-    def resume(self, fold: int, model, optimizer, result) -> None:
-        """Put the fold's checkpoint, if there is one, into model, optimizer and result."""
-        path = self.folder / f"fold-{fold}.pt"
+    def resume(self, fold: int, seed: int, model, optimizer, result) -> None:
+        """Put the checkpoint of this fold and seed, if there is one, into model, optimizer and result."""
+        path = self._path(fold, seed)
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -45,8 +46,11 @@ class Checkpoints:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         result.history, result.best = state["history"], state["best"]
-        print(f"fold {fold}: goes on after epoch {len(result.history)}, from {path}")
+        print(f"fold {fold}, seed {seed}: goes on after epoch {len(result.history)}, from {path}")
+
+    def _path(self, fold: int, seed: int) -> Path:
+        return self.folder / f"fold-{fold}-seed-{seed}.pt"
 
     def clear(self) -> None:
-        """Remove this training's checkpoints, once its outputs are written."""
+        """Remove this run's checkpoints, once its outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)

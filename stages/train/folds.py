@@ -1,4 +1,4 @@
-"""All folds of a split, each a training of its own: on a CPU several at a time, on a GPU one after another."""
+"""All folds of a split and all seeds, each pair a training of its own: on a CPU several at a time, on a GPU one after another."""
 
 import os
 import threading
@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
-from stages.device import keep_float32, pick_device, pick_precision
+from stages.device import pick_device, pick_precision
+from stages.heads import HEADS
 from stages.model import create_model, freeze, load_pretrained, normalisation
 from stages.params import Params
 from stages.train.checkpoint import Checkpoints
+from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, split_rows
 from stages.train.loop import cpu_state, train_fold
 
@@ -26,37 +28,38 @@ WEIGHTS = Path("data/weights/weights.safetensors")
 
 @dataclass
 class Trained:
-    """One fold: a dict an epoch, the weights of the epoch that is kept (on the CPU), and how many parameters there are."""
+    """One fold from one seed: a dict an epoch, the weights of the epoch that is kept (on the CPU), and how many parameters there are."""
 
     fold: int
+    seed: int
     history: list[dict]
     state: dict[str, Tensor]
     parameters: int
     trained_parameters: int
 
 
-def share_cores(params: Params, folds: int) -> tuple[int, int]:
-    """How many folds to train at a time, and the threads of each.
+def share_cores(params: Params, trainings: int) -> tuple[int, int]:
+    """How many trainings, each of a fold and a seed, to run at a time, and the threads of each.
 
-    On a CPU the folds share the cores evenly, a process each. Two folds on a core each train as fast as one after the other on
+    On a CPU the trainings share the cores evenly, a process each. Two on a core each are as fast as one after the other on
     both, whatever disturbs one core does not hold up the other, and the result is the same on any machine with fewer than
-    two cores a fold. Frozen layers that run once for all folds keep the folds in one process.
+    two cores a training. Frozen layers that run once for all keep them in one process.
     """
     if pick_device().type != "cpu" or frozen_run_once(params):
         return 1, torch.get_num_threads()
-    together = min(cpu_count(), folds)
+    together = min(cpu_count(), trainings)
     return together, (cpu_count() // together if together > 1 else torch.get_num_threads())
 
 
 def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, together: int, threads: int) -> list[Trained]:
-    """Train every fold of samples, so many together. Raises SystemExit when a loss is no longer finite."""
-    folds = sorted(samples.fold.unique())
+    """Train every fold of samples from every seed, so many together. Raises SystemExit when a loss is no longer finite."""
+    trainings = [(fold, seed) for fold in sorted(samples.fold.unique()) for seed in params.train.seeds]
     if together == 1:
         training = Training(params, samples, checkpoints)
-        return [training.fold(fold) for fold in folds]
+        return [training.fold(fold, seed) for fold, seed in trainings]
     with parallel_config("loky", inner_max_num_threads=threads):
         return Parallel(n_jobs=together)(
-            delayed(_in_worker)(params, samples, checkpoints, threads, fold, n % together) for n, fold in enumerate(folds)
+            delayed(_in_worker)(params, samples, checkpoints, threads, fold, seed, n % together) for n, (fold, seed) in enumerate(trainings)
         )
 
 
@@ -73,13 +76,15 @@ def class_names(samples: pd.DataFrame) -> list[str]:
 
 
 def frozen_run_once(params: Params) -> bool:
-    """Whether something is frozen and every epoch shows it the same pictures."""
+    """Whether something is frozen and every epoch shows it the same pictures, or there are no epochs."""
+    if params.model.head in HEADS:
+        return True
     augmented = any(params.train.augment.model_dump().values())
     return params.model.freeze != "none" and not params.train.small_epochs and not augmented
 
 
 class Training:
-    """What the folds of one process have in common: pixels, pretrained weights, frozen layers."""
+    """What the trainings of one process have in common: pixels, pretrained weights, frozen layers."""
 
     def __init__(self, params: Params, samples: pd.DataFrame, checkpoints: Checkpoints):
         self.params, self.samples, self.checkpoints = params, samples, checkpoints
@@ -88,28 +93,39 @@ class Training:
         self.weights = load_file(WEIGHTS)
         pixels = np.load(PIXELS, mmap_mode="c")  # processes share the pages; "c" and not "r" because torch asks for a writable array
         self.images = Images(pixels, *normalisation(params.model.backbone), self.device)
-        self.frozen = None
-        if frozen_run_once(params):
+        self.frozen = self.features = None
+        seen = torch.tensor(sorted(samples.row[samples.role != "test"].unique()))
+        if params.model.head in HEADS:
+            from stages.train.fit import Features
+
+            self.features = Features(self.images, seen, self.precision)
+        elif frozen_run_once(params):
             from stages.train.frozen import FrozenLayers
 
-            self.frozen = FrozenLayers(self.images, torch.tensor(sorted(samples.row[samples.role != "test"].unique())), self.precision)
+            self.frozen = FrozenLayers(self.images, seen, self.precision)
 
-    def fold(self, fold: int, line: int = 0) -> Trained:
-        """Train one fold, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
+    def fold(self, fold: int, seed: int, line: int = 0) -> Trained:
+        """Train one fold from one seed, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
         params, classes = self.params, class_names(self.samples)
-        torch.manual_seed(params.train.seed + fold)  # the new classifier starts at random
+        torch.manual_seed(seed + fold)  # the new classifier starts at random
         model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size, params.model.head)
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
         model.to(self.device, memory_format=torch.channels_last)
-        if self.device.type == "cpu" and self.precision == torch.bfloat16:
-            keep_float32(model)
+        if self.device.type == "cpu":
+            prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
-        trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-        result = train_fold(trained, inputs, train, validation, params.train, fold, self.precision, self.checkpoints, line)
+        if self.features:
+            from stages.train.fit import fit_fold
+
+            result = fit_fold(model, self.features, train, validation, params.train, fold)
+        else:
+            trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+            result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
         return Trained(
             fold=fold,
+            seed=seed,
             history=result.history,
             state={name: result.best.get(name, tensor) for name, tensor in cpu_state(model).items()},
             parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -117,10 +133,10 @@ class Training:
         )
 
 
-def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, line: int) -> Trained:
+def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int) -> Trained:
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     torch.set_num_threads(threads)
-    return Training(params, samples, checkpoints).fold(fold, line)
+    return Training(params, samples, checkpoints).fold(fold, seed, line)
 
 
 def _end_with(parent: int) -> None:

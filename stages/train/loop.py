@@ -1,4 +1,4 @@
-"""The training of one fold."""
+"""The training of one fold from one seed."""
 
 from dataclasses import dataclass, field
 
@@ -31,39 +31,40 @@ def train_fold(
     validation: Rows,
     params: Train,
     fold: int,
+    seed: int,
     precision: torch.dtype,
     checkpoints: Checkpoints,
     line: int = 0,
 ) -> Result:
-    """Train a model, which is already on the device, from the last checkpoint of this fold if there is one.
+    """Train a model, which is already on the device, from the last checkpoint of this fold and seed if there is one.
 
-    line: of the terminal, for the progress bar, where folds are trained side by side.
+    seed: one of params.seeds; line: of the terminal, for the progress bar, where several are trained side by side.
 
     Raises SystemExit when the loss is no longer finite.
     """
     result = Result()
     optimizer = make_optimizer(model, params)
-    class_weights = _class_weights(train.labels).to(images.device) if params.class_weights else None
-    checkpoints.resume(fold, model, optimizer, result)
+    class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
+    checkpoints.resume(fold, seed, model, optimizer, result)
 
     for epoch in range(len(result.history), params.epochs):
         if _out_of_patience(result.history, params.patience):
             break
         # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
-        seed = int(np.random.SeedSequence([params.seed, fold, epoch]).generate_state(1)[0])
-        torch.manual_seed(seed)
-        batches = _draw(train, torch.Generator().manual_seed(seed)).split(params.batch_size)
+        stream = int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
+        torch.manual_seed(stream)
+        batches = _draw(train, torch.Generator().manual_seed(stream)).split(params.batch_size)
         size = min(params.small_size, images.full_size) if epoch < params.small_epochs else images.full_size
 
         train_mode(model)
         total = 0.0
-        name = f"fold {fold} epoch {epoch + 1}/{params.epochs}"
+        name = f"fold {fold} seed {seed} epoch {epoch + 1}/{params.epochs}"
         bar = tqdm(batches, desc=name, unit="batch", leave=False, disable=None, position=line)
         for number, batch in enumerate(bar):
             rate = learning_rate(params, epoch * len(batches) + number, len(batches))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(seed + number))
+            x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(stream + number))
             y = train.labels[batch].to(images.device)
             with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
                 loss = F.cross_entropy(model(x), y, class_weights, label_smoothing=params.label_smoothing)
@@ -74,7 +75,8 @@ def train_fold(
         train_loss = float(total) / sum(map(len, batches))
         if not torch.isfinite(torch.tensor(train_loss)):
             raise SystemExit(
-                f"Training diverged: the loss of fold {fold}, epoch {epoch + 1} is {train_loss}. Lower train.lr (now {params.lr:g})."
+                f"Training diverged: the loss of fold {fold}, seed {seed}, epoch {epoch + 1} is {train_loss}. "
+                f"Lower train.lr (now {params.lr:g})."
             )
 
         scores = _validate(model, images, validation, precision)
@@ -82,7 +84,7 @@ def train_fold(
         best = _best(result.history)
         if best == epoch:
             result.best = cpu_state(model)
-        checkpoints.save(fold, model, optimizer, result)
+        checkpoints.save(fold, seed, model, optimizer, result)
         tqdm.write(
             f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
@@ -104,7 +106,8 @@ def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
     return torch.multinomial(rows.weights, len(rows.rows), replacement=True, generator=generator)
 
 
-def _class_weights(labels: Tensor) -> Tensor:
+def inverse_frequency(labels: Tensor) -> Tensor:
+    """The weight of each class in the loss, 1 on average over the pictures."""
     counts = torch.bincount(labels).float()
     return counts.sum() / (len(counts) * counts)
 
@@ -114,11 +117,16 @@ def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dty
     model.eval()
     with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
         logits = torch.cat([model(images.plain(batch)).float() for batch in rows.rows.split(64)]).cpu()
+    return score(logits, rows.labels)
+
+
+def score(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The columns of the history that are about the validation pictures; logits [N, K] and labels [N] on the CPU."""
     predicted = logits.argmax(1)
     return {
-        "validation_loss": float(F.cross_entropy(logits, rows.labels)),
-        "validation_accuracy": float((predicted == rows.labels).float().mean()),
-        "validation_macro_f1": float(f1_score(rows.labels, predicted, average="macro", zero_division=0)),
+        "validation_loss": float(F.cross_entropy(logits, labels)),
+        "validation_accuracy": float((predicted == labels).float().mean()),
+        "validation_macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
     }
 
 

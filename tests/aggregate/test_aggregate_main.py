@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.aggregate import __main__ as aggregate
-from stages.catalog import CLUSTERS, PREDICTIONS, write_table
+from stages.catalog import CLUSTERS, PREDICTIONS, write_metrics, write_table
 from stages.scores import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +19,13 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     make_predictions("nickparvar")
+    write_seeds(0.8)
+
+
+def write_seeds(*accuracies):
+    """What evaluate found of each seed alone."""
+    seeds = {f"seed {n}": dict.fromkeys(METRICS, 0.5) | {"accuracy": accuracy} for n, accuracy in enumerate(accuracies)}
+    write_metrics({"seeds": seeds}, "metrics/evaluate.json")
 
 
 def make_predictions(source):
@@ -41,12 +48,32 @@ def summary():
 def test_summary_has_these_keys(project):
     aggregate.main()
     found = summary()
-    assert list(found) == ["demonstration", "pictures", "groups", "folds", *METRICS, *CLASSES]
+    assert list(found) == ["demonstration", "pictures", "groups", "folds", "seeds", *METRICS, *CLASSES]
     assert list(found["glioma"]) == ["precision", "recall", "f1", "specificity"]
     for figure in [*(found[name] for name in METRICS), *found["glioma"].values()]:
         assert list(figure) == ["mean", "std", "low", "high"] and figure["low"] <= figure["mean"] <= figure["high"]
     assert (found["demonstration"], found["pictures"], found["groups"], found["folds"]) == (False, 200, 40, 2)
     assert found["accuracy"]["mean"] == 0.8
+
+
+def test_several_seeds_add_their_spread_and_nothing_else_changes(project, capsys):
+    aggregate.main()
+    one = summary()
+    assert "seeds" not in capsys.readouterr().out
+    write_seeds(0.7, 0.8, 0.75)
+    aggregate.main()
+    several = summary()
+    assert (one["seeds"], several["seeds"]) == (1, 3)
+    assert several["accuracy"] == one["accuracy"] | {"seed_mean": 0.75, "seed_std": 0.05}
+    assert several["glioma"] == one["glioma"]
+    printed = capsys.readouterr().out
+    assert "3 seeds" in printed and "0.750 ± 0.050" in printed
+
+
+def test_a_figure_that_no_seed_has_has_no_spread(project):
+    write_seeds(None, None)
+    aggregate.main()
+    assert summary()["accuracy"]["seed_mean"] is None and summary()["accuracy"]["seed_std"] is None
 
 
 def test_the_same_bytes_again(project):

@@ -9,10 +9,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from stages.catalog import PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_table
+from stages.catalog import MODELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, read_table, write_table
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate import inference
 from stages.model import create_model
+from stages.scores import METRICS
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["glioma", "notumor", "pituitary"]
@@ -24,6 +25,7 @@ ABOUT = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
     "dropout": 0.2,
+    "seeds": [0],
 }
 
 
@@ -48,13 +50,18 @@ def project(tmp_path, monkeypatch):
     write_table(pd.DataFrame(rows), SAMPLES)
     write_table(pd.DataFrame({"image_id": sorted(ids)}), "data/preprocessed/index.csv")
     np.save("data/preprocessed/pixels.npy", random.integers(0, 256, (PICTURES, SIZE, SIZE), dtype=np.uint8))
-    evaluate.MODELS.mkdir()
-    (evaluate.MODELS / "model.json").write_text(json.dumps(ABOUT))
+    MODELS.mkdir()
+    write_models([0])
+
+
+def write_models(seeds: list[int]) -> None:
+    (MODELS / "model.json").write_text(json.dumps(ABOUT | {"seeds": seeds}))
     for fold in range(FOLDS):
-        torch.manual_seed(fold)
-        model = create_model(ABOUT["backbone"], 3, 0.2)
-        torch.nn.init.normal_(model.classifier.weight)
-        save_file(model.state_dict(), evaluate.MODELS / f"fold-{fold}.safetensors")
+        for seed in seeds:
+            torch.manual_seed(10 * seed + fold)
+            model = create_model(ABOUT["backbone"], 3, 0.2)
+            torch.nn.init.normal_(model.classifier.weight)
+            save_file(model.state_dict(), MODELS / model_file(fold, seed))
 
 
 def set_params(**evaluate):
@@ -65,6 +72,10 @@ def set_params(**evaluate):
 
 def outputs():
     return {path.as_posix(): path.read_bytes() for path in [PREDICTIONS, VALIDATION_PREDICTIONS, *Path("metrics").rglob("*.*")]}
+
+
+def evaluated() -> dict:
+    return json.loads(Path("metrics/evaluate.json").read_text())
 
 
 def test_every_test_picture_once_a_fold_in_order(project):
@@ -131,7 +142,7 @@ def test_without_flips_other_probabilities(project):
 
 def test_metrics_and_plots_tell_what_the_predictions_tell(project):
     evaluate.main()
-    table, folds = read_table(PREDICTIONS), json.loads(Path("metrics/evaluate.json").read_text())
+    table, folds = read_table(PREDICTIONS), evaluated()["folds"]
     assert list(folds) == ["fold 0", "fold 1"]
     for fold, figures in enumerate(folds.values()):
         mine = table[table.fold == fold]
@@ -139,6 +150,26 @@ def test_metrics_and_plots_tell_what_the_predictions_tell(project):
         assert figures["accuracy"] == pytest.approx((mine.label == mine.predicted).mean(), abs=1e-6)
     confusion = read_table("metrics/plots/confusion.csv")
     assert confusion.actual.tolist() == table.label.tolist() and confusion.predicted.tolist() == table.predicted.tolist()
+
+
+def test_seeds_predict_together_and_each_is_scored_alone(project):
+    names = [f"p_{name}" for name in CLASSES]
+    alone, scores = [], {}
+    for seed in (3, 1):
+        write_models([seed])
+        evaluate.main()
+        alone.append(read_table(PREDICTIONS)[names].to_numpy(float))
+        folds = evaluated()["folds"].values()
+        scores[f"seed {seed}"] = {name: pytest.approx(np.mean([fold[name] for fold in folds]), abs=2e-6) for name in METRICS}
+        assert evaluated()["seeds"] == {f"seed {seed}": scores[f"seed {seed}"]}
+
+    write_models([3, 1])
+    evaluate.main()
+    table = read_table(PREDICTIONS)
+    assert table[names].to_numpy(float) == pytest.approx((alone[0] + alone[1]) / 2, abs=2e-6)
+    assert np.abs(alone[0] - alone[1]).max() > 0.01
+    assert len(table) == PICTURES and list(evaluated()["folds"]) == ["fold 0", "fold 1"]
+    assert evaluated()["seeds"] == scores
 
 
 def test_test_pictures_of_an_unknown_class_stop_with_its_name(project):
@@ -153,8 +184,8 @@ def test_a_model_that_diverged_stops_with_its_fold(project):
     torch.manual_seed(0)
     model = create_model(ABOUT["backbone"], 3, 0.2)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
-    save_file(model.state_dict(), evaluate.MODELS / "fold-1.safetensors")
-    with pytest.raises(SystemExit, match="Fold 1.*train.lr"):
+    save_file(model.state_dict(), MODELS / model_file(1, 0))
+    with pytest.raises(SystemExit, match="Fold 1, seed 0.*train.lr"):
         evaluate.main()
     assert not PREDICTIONS.exists()
 

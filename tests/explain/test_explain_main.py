@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from synthetic import ROOT, set_params
 
 from stages.attention import attention, find_layer
-from stages.catalog import INDEX, PIXELS, PREDICTIONS, read_table, write_table
+from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_table
 from stages.explain import __main__ as explain
 from stages.explain.figures import COLUMNS
 from stages.explain.network import Network
@@ -32,6 +32,7 @@ ABOUT = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
     "dropout": 0.0,
+    "seeds": [4],
 }
 
 
@@ -78,10 +79,10 @@ def project(tmp_path, monkeypatch, trained):
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     set_params(explain__pictures=4)
     weights, probabilities = trained
-    explain.MODELS.mkdir(parents=True)
-    (explain.MODELS / "model.json").write_text(json.dumps(ABOUT))
+    MODELS.mkdir(parents=True)
+    (MODELS / "model.json").write_text(json.dumps(ABOUT))
     for fold in range(2):
-        save_file(weights, explain.MODELS / f"fold-{fold}.safetensors")
+        save_file(weights, MODELS / model_file(fold, 4))
     PIXELS.parent.mkdir()
     np.save(PIXELS, draw_pictures())
     write_table(pd.DataFrame({"image_id": IDS}), INDEX)
@@ -103,7 +104,7 @@ def metrics() -> dict:
 
 def test_the_attention_lies_in_the_quadrant_that_decides(project):
     network = Network(ABOUT)
-    network.load(explain.MODELS / "fold-0.safetensors")
+    network.load(MODELS / model_file(0, 4))
     maps = attention(network.model, find_layer(network.model, SIZE), network.inputs(draw_pictures()), TRUTH)
     halves = slice(0, SIZE // 2), slice(SIZE // 2, SIZE)
     shares = [seen[halves[k // 2], halves[k % 2]].sum() / seen.sum() for seen, k in zip(maps, QUADRANT, strict=True)]
@@ -179,12 +180,20 @@ def test_each_picture_is_explained_by_the_model_of_its_fold(project):
     explain.main()
     before = read_table(explain.FOLDER / "index.csv")
     torch.manual_seed(1)
-    save_file(create_model(ABOUT["backbone"], 3).state_dict(), explain.MODELS / "fold-1.safetensors")
+    save_file(create_model(ABOUT["backbone"], 3).state_dict(), MODELS / model_file(1, 4))
     explain.main()
     after = read_table(explain.FOLDER / "index.csv")
     same = (before.deletion.astype(float) - pd.to_numeric(after.deletion)).abs() < 1e-4
     assert set(before.fold) == {0, 1}
     assert same[before.fold == 0].all() and not same[before.fold == 1].any()
+
+
+def test_of_several_seeds_the_first_is_explained(project):
+    explain.main()
+    before = outputs()
+    (MODELS / "model.json").write_text(json.dumps(ABOUT | {"seeds": [4, 2]}))
+    explain.main()  # needs no weights of seed 2
+    assert outputs() == before
 
 
 def test_another_layer_by_name_and_a_wrong_one_refused(project):

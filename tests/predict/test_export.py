@@ -12,7 +12,8 @@ from tools import export
 
 def test_the_package_holds_all_that_it_promises(project):
     names = {file.name for file in package.PACKAGE.iterdir()}
-    assert names == {"package.json", "likeness.safetensors", "fold-0.safetensors", "fold-1.safetensors", "model.onnx", "README.md"}
+    weights = {f"fold-{fold}-seed-{seed}.safetensors" for fold in range(2) for seed in range(2)}
+    assert names == {"package.json", "likeness.safetensors", "model.onnx", "README.md"} | weights
     about = json.loads((package.PACKAGE / "package.json").read_text())
     assert about["classes"] == project.classes
     assert sorted(about["temperatures"]) == ["fold-0", "fold-1"]

@@ -43,11 +43,12 @@ def test_the_ensemble_is_the_mean_of_the_calibrated_folds(project):
     row = next(predict(loaded, [(image_id, content)]))
     own = table[table.image_id == image_id].iloc[0]
     names = [f"p_{name}" for name in project.classes]
-    # One fold's share is what evaluate predicted and calibrate scaled; the other one follows from the network of that fold alone.
+    # One fold's share is what evaluate predicted, its seeds together, and calibrate scaled; the other one follows from the networks of
+    # that fold alone.
     first = temperature.apply(own[names].to_numpy(float)[None], json.loads(CALIBRATION.read_text())[f"fold-{own.fold}"])[0]
     network = loaded.network
     other = 1 - int(own.fold)
-    network.models, network.temperatures = network.models[other : other + 1], network.temperatures[other : other + 1]
+    network.models, network.temperatures = network.models[2 * other : 2 * other + 2], network.temperatures[other : other + 1]
     second = next(predict(loaded, [(image_id, content)]))
     expected = (first + [second[name] for name in names]) / 2
     assert [row[name] for name in names] == pytest.approx(expected, abs=2e-4)

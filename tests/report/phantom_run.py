@@ -35,11 +35,12 @@ def lay_out_run(project: Path) -> None:
     write_predictions(right=0.8)
 
 
-def write_history(epochs: int, folds: int = 5) -> None:
+def write_history(epochs: int, folds: int = 5, seeds: int = 1) -> None:
     random = np.random.default_rng(0)
     rows = [
         {
             "fold": fold,
+            "seed": seed,
             "epoch": epoch,
             "train_loss": 1 / epoch,
             "validation_loss": 1.2 / epoch + random.random() / 10,
@@ -47,12 +48,13 @@ def write_history(epochs: int, folds: int = 5) -> None:
             "kept": epoch == epochs,
         }
         for fold in range(folds)
+        for seed in range(seeds)
         for epoch in range(1, epochs + 1)
     ]
     write_table(pd.DataFrame(rows), "metrics/plots/history.csv")
 
 
-def write_predictions(right: float) -> None:
+def write_predictions(right: float, seeds: int = 1) -> None:
     """Probabilities of a model that is right with this probability, and what evaluate and the stages behind it make of them."""
     samples = read_table(SAMPLES)
     test, labels, probabilities = _guess(samples[samples.role == "test"], right)
@@ -64,7 +66,8 @@ def write_predictions(right: float) -> None:
         mine = (test.fold == fold).to_numpy()
         scores = score(labels[mine], probabilities[mine], CLASSES, bins=15)
         folds[f"fold {fold}"] = {"pictures": mine.sum()} | {name: or_null(scores[name]) for name in METRICS}
-    write_metrics(folds, "metrics/evaluate.json")
+    alone = {f"seed {n}": dict.fromkeys(METRICS, right - n / 100) for n in range(seeds)}
+    write_metrics({"folds": folds, "seeds": alone}, "metrics/evaluate.json")
     write_table(pd.DataFrame({"actual": test.label, "predicted": test.predicted}), "metrics/plots/confusion.csv")
     write_table(curves.roc(labels, probabilities, CLASSES), "metrics/plots/roc.csv")
     write_table(curves.precision_recall(labels, probabilities, CLASSES), "metrics/plots/precision_recall.csv")

@@ -197,3 +197,15 @@ def test_one_epoch_one_fold_and_figures_without_a_definition(run):
     (row,) = [row for row in page.rows["classes"] if row[0] == "glioma"]
     assert row[2].startswith("undefined")
     assert "nan" not in "".join(re.findall(r'(?:points|cx|cy|x|y|d)="([^"]*)"', html))
+
+
+def test_several_seeds_are_shown_together_and_alone(run):
+    write_history(epochs=2, folds=2, seeds=3)
+    write_predictions(right=0.8, seeds=3)
+    report()
+    _, page = read()
+    figure = json.loads(Path("metrics/summary.json").read_text())["macro_f1"]
+    (row,) = [row for row in page.rows["summary"] if row[0] == "Macro-F1"]
+    assert row[4:6] == [f"{figure['seed_mean']:.3f}", f"{figure['seed_std']:.3f}"] == ["0.790", "0.010"]
+    assert [row[:2] for row in page.rows["folds"][-3:]] == [["seed 0", "0.800"], ["seed 1", "0.790"], ["seed 2", "0.780"]]
+    assert "fold 1, seed 2 epoch 2" in page.text["learning"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from stages.catalog import write_metrics
 from stages.params import load_params
 from stages.statement import __main__ as statement
+from stages.statement.card import model_card
 from stages.statement.claim import answers
 from stages.statement.facts import read_facts
 
@@ -42,6 +43,20 @@ def test_another_result_changes_the_text_and_nothing_else_does(project, tmp_path
     assert told["Level of disjointness"].startswith("patient; 0 patients and 0 test pictures")
     facts.split["leaks"]["patients"] = 7
     assert dict(answers(facts))["Level of disjointness"].startswith("patient; 7 patients")
+
+
+def test_repeated_training_is_told_with_its_spread_and_so_is_its_absence(project):
+    facts = read_facts(load_params())
+    figure = facts.summary["macro_f1"]
+    alone = f"macro-F1 {figure['seed_mean']:.3f}, standard deviation {figure['seed_std']:.3f} over 2 seeds"
+    told = dict(answers(facts))
+    assert alone in told["Uncertainty"] and told["Ensembling"].startswith("The 2 models of a fold")
+    assert alone in model_card(facts)
+    facts.summary["seeds"] = 1
+    del figure["seed_mean"], figure["seed_std"]
+    told = dict(answers(facts))
+    assert "not repeated" in told["Uncertainty"] and told["Ensembling"].startswith("None")
+    assert "standard deviation" not in model_card(facts)
 
 
 def test_a_figure_without_a_definition_says_so(project):

@@ -29,6 +29,8 @@ def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_n
     assert ",accuracy,,,,,,,Not run;" in row, "synthetic pictures give no result"
 
 
-def test_a_recipe_that_lacks_a_part_of_the_pipeline_says_which():
-    output = run(sys.executable, "-m", "tools.recipe", "kazemi-svm", cwd=ROOT, ok=False)
-    assert output == "kazemi-svm cannot be run yet; missing: a classifier on frozen features that is a support vector machine\n"
+def test_a_recipe_that_lacks_a_part_of_the_pipeline_says_which(checkout):
+    recipe = {"document": "ours", "table": "none", "params": {}, "missing": "a crystal ball"}
+    (checkout / "recipes/lacking.yaml").write_text(yaml.safe_dump(recipe))
+    output = run(sys.executable, "-m", "tools.recipe", "lacking", cwd=checkout, ok=False)
+    assert output == "lacking cannot be run yet; missing: a crystal ball\n"

@@ -28,7 +28,7 @@ def cores(project, monkeypatch):  # noqa: F811
     ("cpus", "count", "freeze", "expected"),
     [(1, 5, "none", 1), (2, 5, "none", 2), (16, 5, "none", 5), (2, 1, "none", 1), (2, 5, "backbone", 2)],
 )
-def test_folds_share_the_cores(cores, cpus, count, freeze, expected):
+def test_trainings_share_the_cores(cores, cpus, count, freeze, expected):
     cores(cpus)
     configure({"model.freeze": freeze})
     together, threads = folds.share_cores(load_params(), count)
@@ -43,6 +43,7 @@ def test_frozen_layers_that_run_once_keep_the_folds_together(cores):
 
 
 def test_two_cores_give_the_bytes_of_one(cores):
+    configure({"train.seeds": [0, 1], "train.epochs": 2})
     train_stage.main()
     expected = outputs()
     cores(2)

@@ -9,11 +9,11 @@ import torch
 from timm.models.vgg import ConvMlp
 from torch import nn
 
-from stages.device import keep_float32
 from stages.model import create_model, freeze, train_mode
 from stages.params import load_params
 from stages.train import frozen
 from stages.train.checkpoint import SCRATCH, Checkpoints
+from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, Rows
 from stages.train.frozen import CannotCut, FrozenLayers, cut_in_two
 from stages.train.loop import Result, cpu_state, train_fold
@@ -85,7 +85,7 @@ def trained(model: nn.Module, inputs, precision: torch.dtype = torch.float32) ->
     changes["augment"] = params.train.augment.model_copy(update=NOTHING)
     checkpoints = Checkpoints(params, [], "test")
     parts = [Rows(rows, (rows % 3 == 0).long() + (rows % 3 == 1) * 2, torch.ones(len(rows))) for rows in (TRAIN, VALIDATION)]
-    result = train_fold(model, inputs, *parts, params.train.model_copy(update=changes), 0, precision, checkpoints)
+    result = train_fold(model, inputs, *parts, params.train.model_copy(update=changes), 0, 0, precision, checkpoints)
     checkpoints.clear()
     return result
 
@@ -132,16 +132,16 @@ def test_no_frozen_layer_runs_in_training():
     assert len(set(calls)) == 6
 
 
-def test_bfloat16_keeps_its_type_and_the_layers_left_to_float32():
+def test_bfloat16_keeps_its_type():
     images, model = pictures(), network("tf_efficientnet_lite0", "all but last 6")
-    keep_float32(model)
+    prepare_for_cpu(model, torch.bfloat16)
     autocast = torch.autocast("cpu", torch.bfloat16)
     with autocast, torch.no_grad():
         first, rest = cut_in_two(model, images.plain(ROWS[:4]))
         x = images.plain(TRAIN)
         assert torch.equal(rest(first(x)), model(x))
     whole = network("tf_efficientnet_lite0", "all but last 6")
-    keep_float32(whole)
+    prepare_for_cpu(whole, torch.bfloat16)
     rest, activations = FrozenLayers(images, ROWS, torch.bfloat16).split(model)
     assert [tensor.dtype for tensor in activations.plain(TRAIN)] == [torch.bfloat16]
     assert_same_training(trained(rest, activations, torch.bfloat16), trained(whole, images, torch.bfloat16), 0.02)
@@ -194,9 +194,9 @@ def test_a_checkpoint_of_another_cut_is_left_alone():
     checkpoints = Checkpoints(params, [], "test")
     saved = Result(history=[{"epoch": 1}])
     for source, target, expected in ((model, rest, []), (model, model, saved.history), (rest, rest, saved.history)):
-        checkpoints.save(0, source, make_optimizer(source, params.train), saved)
+        checkpoints.save(0, 0, source, make_optimizer(source, params.train), saved)
         result = Result()
-        checkpoints.resume(0, target, make_optimizer(target, params.train), result)
+        checkpoints.resume(0, 0, target, make_optimizer(target, params.train), result)
         assert result.history == expected
 
 

@@ -106,17 +106,43 @@ def test_what_it_describes_can_be_rebuilt(project, changes):
     train_stage.main()
     about = json.loads(Path("data/models/model.json").read_text())
     assert about.get("head") == ("16" if "model.head" in changes else None)
-    load_state(recreate_model(about), load_file("data/models/fold-0.safetensors"))
+    load_state(recreate_model(about), load_file("data/models/fold-0-seed-0.safetensors"))
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(project):
+def test_the_same_seed_gives_the_same_bytes_again(project):
     train_stage.main()
     first = outputs()
     train_stage.main()
     assert outputs() == first
-    configure({"train.seed": 1})
+
+
+def trained_weights() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path("data/models").glob("*.safetensors")}
+
+
+def test_every_fold_is_trained_from_every_seed_each_as_if_alone(project):
     train_stage.main()
-    assert outputs()["data/models/fold-0.safetensors"] != first["data/models/fold-0.safetensors"]
+    alone, one = trained_weights(), json.loads(Path("metrics/train.json").read_text())
+    assert set(alone) == {"fold-0-seed-0.safetensors", "fold-1-seed-0.safetensors"}
+    assert "seed_std" not in one["validation_macro_f1"]
+
+    configure({"train.seeds": [5, 0]})
+    train_stage.main()
+    together = trained_weights()
+    assert set(together) == {f"fold-{fold}-seed-{seed}.safetensors" for fold in range(2) for seed in (0, 5)}
+    assert len(set(together.values())) == 4
+    assert alone.items() <= together.items()
+    assert json.loads(Path("data/models/model.json").read_text())["seeds"] == [5, 0]
+
+    epochs = history()
+    assert list(epochs.columns[:3]) == ["fold", "seed", "epoch"]
+    assert epochs.groupby(["fold", "seed"]).size().to_dict() == {(fold, seed): 3 for fold in range(2) for seed in (0, 5)}
+    best = epochs[epochs.kept]
+    assert len(best) == 4
+    metrics = json.loads(Path("metrics/train.json").read_text())
+    assert metrics["validation_macro_f1"]["mean"] == pytest.approx(best.validation_macro_f1.mean(), abs=1e-6)
+    means = [best[best.seed == seed].validation_macro_f1.mean() for seed in (0, 5)]
+    assert metrics["validation_macro_f1"]["seed_std"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("killed_after", [1, 3, 5])
@@ -164,7 +190,7 @@ def test_a_checkpoint_of_other_params_or_inputs_is_left_alone(project):
 
 def test_a_diverging_loss_stops_with_advice(project):
     configure({"train.optimizer": "sgd", "train.lr": 1e9, "train.schedule": "constant"})
-    with pytest.raises(SystemExit, match="Training diverged: .* fold 0, epoch 1 .* Lower train.lr"):
+    with pytest.raises(SystemExit, match="Training diverged: .* fold 0, seed 0, epoch 1 .* Lower train.lr"):
         train_stage.main()
     assert not Path("data/models").exists()
 
@@ -182,11 +208,11 @@ def test_patience_stops_early_and_the_best_epoch_is_kept(project):
 def test_a_frozen_backbone_stays_what_it_was(project):
     configure({"train.epochs": 2})
     train_stage.main()
-    pretrained = {k: v for k, v in load_file("data/models/fold-0.safetensors").items() if not k.startswith("classifier")}
+    pretrained = {k: v for k, v in load_file("data/models/fold-0-seed-0.safetensors").items() if not k.startswith("classifier")}
     save_file(pretrained, "data/weights/weights.safetensors")
     configure({"model.freeze": "backbone"})
     train_stage.main()
-    after = load_file("data/models/fold-0.safetensors")
+    after = load_file("data/models/fold-0-seed-0.safetensors")
     assert all(torch.equal(after[name], tensor) for name, tensor in pretrained.items())
     metrics = json.loads(Path("metrics/train.json").read_text())
     assert metrics["trained_parameters"] == 1024 * 3 + 3
@@ -210,13 +236,13 @@ def test_frozen_layers_run_once_for_all_folds_if_they_are_the_same(project, pict
     configure({"model.freeze": "backbone", "train.augment": NOT_AUGMENTED, "model.weights": "none"})
     train_stage.main()
     assert 2 * 72 < pictures_seen[0] < 2 * 90 + 30, "each fold has its own random weights"
-    pretrained = load_file("data/models/fold-0.safetensors")
+    pretrained = load_file("data/models/fold-0-seed-0.safetensors")
     save_file({k: v for k, v in pretrained.items() if not k.startswith("classifier")}, "data/weights/weights.safetensors")
     pictures_seen[0] = 0
     train_stage.main()
     assert 90 <= pictures_seen[0] < 90 + 30
     for fold in range(2):
-        state = load_file(f"data/models/fold-{fold}.safetensors")
+        state = load_file(f"data/models/fold-{fold}-seed-0.safetensors")
         assert state.keys() == pretrained.keys()
         assert [name for name in state if not torch.equal(state[name], pretrained[name])] == ["classifier.bias", "classifier.weight"]
 
@@ -260,3 +286,37 @@ def test_weights_that_do_not_fit_are_refused(project):
     save_file({"conv_stem.weight": torch.zeros(3, 3)}, "data/weights/weights.safetensors")
     with pytest.raises(SystemExit, match="does not fit the backbone"):
         train_stage.main()
+
+
+@pytest.mark.parametrize("head", ["svm", "knn"])
+def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head):
+    configure({"train.epochs": 1})
+    train_stage.main()
+    pretrained = {k: v for k, v in load_file("data/models/fold-0.safetensors").items() if not k.startswith("classifier")}
+    save_file(pretrained, "data/weights/weights.safetensors")
+    pictures_seen[0] = 0
+    configure({"model.head": head, "model.freeze": "backbone", "train.class_weights": True})
+    train_stage.main()
+    assert pictures_seen[0] <= 90 + 1, "once for both folds, although params augment"
+    expected = outputs()
+
+    epochs = history()
+    assert epochs.epoch.tolist() == [1, 1] and epochs.kept.all() and epochs.fold.tolist() == [0, 1]
+    assert epochs.validation_macro_f1.min() > 0.9
+    assert json.loads(Path("metrics/train.json").read_text())["trained_parameters"] == 0
+    about = json.loads(Path("data/models/model.json").read_text())
+    assert about["head"] == head
+    model, images = recreate_model(about), torch.from_numpy(np.load(PIXELS))[:, None].repeat(1, 3, 1, 1) / 255
+    images = (images - torch.tensor(about["mean"]).view(3, 1, 1)) / torch.tensor(about["std"]).view(3, 1, 1)
+    for fold in range(2):
+        state = load_file(f"data/models/fold-{fold}.safetensors")
+        assert all(torch.equal(state[name], tensor) for name, tensor in pretrained.items())
+        load_state(model, state)
+        validation = np.arange(90) % 5 == 4
+        with torch.no_grad():
+            right = model.eval()(images[validation]).argmax(1).numpy() == np.arange(90)[validation] % 3
+        assert right.mean() == pytest.approx(epochs.validation_accuracy[fold], abs=1e-6)
+
+    configure({"train.epochs": 7, "train.seed": 1, "train.lr": 0.1})
+    train_stage.main()
+    assert outputs() == expected

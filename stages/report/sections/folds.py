@@ -1,4 +1,4 @@
-"""The same figures fold by fold."""
+"""The same figures fold by fold, and of each seed alone."""
 
 import json
 from pathlib import Path
@@ -10,4 +10,4 @@ TITLE = "Folds"
 
 
 def context(results: Results) -> dict:
-    return {"folds": json.loads(Path("metrics/evaluate.json").read_text()), "names": NAMES}
+    return json.loads(Path("metrics/evaluate.json").read_text()) | {"names": NAMES}
