@@ -5,7 +5,6 @@ import sys
 
 import yaml
 from small_checkout import NAME, SMALL, run
-from synthetic import ROOT
 
 
 def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_nothing(checkout):
