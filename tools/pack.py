@@ -110,7 +110,7 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
     What its stages read and write is what dvc.yaml says.
     """
     folder = Path() if recipe == DEFAULT else _lay_out(recipe, protocol, changes)
-    stages, elsewhere, written = _pipeline(), _stages_elsewhere(recipe), results(recipe)
+    stages, elsewhere, written = _pipeline(), _stages_elsewhere(recipe == DEFAULT), results(recipe == DEFAULT)
     needed = {dep for name in elsewhere for dep in stages[name]["deps"]}.difference(written)
     _reproduce(folder, [name for name in stages if needed & set(_outs(stages[name]))])
 
@@ -124,18 +124,18 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
     )
 
 
-def results(recipe: str) -> list[str]:
-    """Paths of what the stages that run elsewhere write, in a cell's folder."""
+def results(default: bool) -> list[str]:
+    """Paths of what the stages that run elsewhere write, in the folder of a cell or, for default, of the pipeline itself."""
     stages = _pipeline()
-    return [out for name in _stages_elsewhere(recipe) for out in _outs(stages[name])]
+    return [out for name in _stages_elsewhere(default) for out in _outs(stages[name])]
 
 
 def _pipeline() -> dict[str, dict]:
     return yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
 
 
-def _stages_elsewhere(recipe: str) -> list[str]:
-    return ["train"] if recipe == DEFAULT else ["train", "evaluate", "aggregate"]
+def _stages_elsewhere(default: bool) -> list[str]:
+    return ["train"] if default else ["train", "evaluate", "aggregate"]
 
 
 def _lay_out(recipe: str, protocol: str, changes: dict[str, Any]) -> Path:

@@ -56,14 +56,11 @@ def unpack(tar: tarfile.TarFile) -> bool:
     known = {cell_name(recipe, protocol): (recipe, protocol) for recipe in load_recipes() for protocol in PROTOCOLS} | {
         DEFAULT: (DEFAULT, "")
     }
-    members = tar.getmembers()
-    allowed = {"manifest.json"} | {
-        f"{name}/{path}" for name, (recipe, _) in known.items() for path in ["run.json", *results(recipe)] if path != MODELS
-    }
+    written = {default: {"run.json", *results(default)} - {MODELS} for default in (True, False)}
     found = {}
-    for member in members:
+    for member in tar.getmembers():
         name, _, path = member.name.partition("/")
-        expected = member.name in allowed or name in known and MODEL.fullmatch(path)
+        expected = member.name == "manifest.json" or name in known and (path in written[name == DEFAULT] or MODEL.fullmatch(path))
         if not expected or not member.isreg() or member.size > LARGEST or member.name in found:
             sys.exit(f"{tar.name} is refused, and nothing of it taken: {member.name!r} is none of the files that run.py writes")
         found[member.name] = member
@@ -88,8 +85,7 @@ def unpack(tar: tarfile.TarFile) -> bool:
 def take(tar: tarfile.TarFile, name: str, of: tuple[str, str], packed: Cell, files: dict[str, tarfile.TarInfo]) -> None:
     """Put the results of one cell, path -> member, into its folder, and write what the leaderboard needs; raises NotReady."""
     recipe, protocol = of
-    written = set(results(recipe)) - {MODELS}
-    if absent := sorted((written | {"run.json"}) - files.keys()):
+    if absent := sorted({"run.json", *results(recipe == DEFAULT)} - {MODELS} - files.keys()):
         raise NotReady(f"it lacks {', '.join(absent)}")
     if recipe == DEFAULT and not any(path.startswith(MODELS) for path in files):
         raise NotReady(f"it lacks {MODELS}")
