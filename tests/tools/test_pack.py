@@ -91,7 +91,7 @@ def test_what_is_killed_or_fails_goes_on_and_keeps_no_other_cell_from_running(pr
     assert "the time is up" in out_of_time and "0 of 2 cells are finished" in out_of_time
     assert f"{CELLS[0]}: train ended with 1 (see above); goes on with the next" in failing
     assert f"1 of 2 cells are finished, failed: {CELLS[0]}" in failing
-    assert "fold 0: goes on after epoch 1" in finished and "2 of 2 cells are finished" in finished
+    assert "goes on after epoch 1" in finished and "2 of 2 cells are finished" in finished
     assert finished.count("macro-F1") < failing.count("macro-F1"), "what is finished is not run again"
 
 
