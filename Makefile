@@ -3,12 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme recipe leaderboard pack unpack export lock clean
+.PHONY: demo test check lint readme recipe leaderboard pack unpack export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
 
-test: .venv/installed  ## all tests
+test: .venv/installed .venv/serve/installed  ## all tests
 	python -m pytest
 
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
@@ -36,13 +36,24 @@ unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export
 
-lock: .venv/installed  ## requirements.lock from what is installed
+serve: .venv/serve/installed  ## a local web page that classifies pictures, with the models that `make export` packed
+	.venv/serve/bin/python -m tools.serve
+
+lock: .venv/installed .venv/serve/installed  ## requirements*.lock from what is installed
 	python -m tools.lock
 
 .venv/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
+	touch $@
+
+# Gradio wants an older Pillow than the pipeline: what it brings lies in front of .venv, not in it.
+SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+.venv/serve/installed: .venv/installed requirements-serve.lock
+	$(BIN)/python -m venv --clear .venv/serve
+	$(BIN)/python $(SITE) > "$$(.venv/serve/bin/python $(SITE))/pipeline.pth"
+	.venv/serve/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-serve.lock
 	touch $@
 
 clean:

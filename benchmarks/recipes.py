@@ -1,6 +1,7 @@
 """Recipes: what a published system, or one of ours, sets differently from params.yaml, and the figures that were published for it."""
 
 import difflib
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +16,14 @@ HONEST = FOLDER / "honest.yaml"
 PARTS = ("demo", "honest")  # files there that are no system: they only hold params
 PROTOCOLS = ("same", "honest")
 
+Document = Literal["keras7023", "praveen", "franceschin", "bhandaru", "kazemi", "ours"]
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Recipe(Section):
     """One system. Figures are named and nested as in metrics/summary.json; percentages are written as shares."""
 
-    document: Literal["keras7023", "praveen", "franceschin", "bhandaru", "kazemi", "ours"] = Field(description="where it was published")
+    document: Document = Field(description="where it was published")
     table: str = Field(description="the table or sentence in the document")
     params: dict[str, Any] = Field(description="dotted key of params.yaml -> value, under the authors' own protocol")
     honest: dict[str, Any] = Field(default={}, description="what the honest protocol needs besides recipes/honest.yaml")
@@ -39,27 +41,65 @@ class Recipe(Section):
         return flat | ({"seconds_per_epoch": self.seconds_per_epoch} if self.seconds_per_epoch else {})
 
 
+class Choice(Section):
+    """A part of several systems: its title and what it adds to their params, honest, note and missing."""
+
+    title: str
+    params: dict[str, Any] = {}
+    honest: dict[str, Any] = {}
+    note: str = ""
+    missing: str = ""
+
+
+class Grid(Section):
+    """A system for every combination of one choice of each kind. Where two of its choices set the same key, the later kind's holds."""
+
+    document: Document
+    choices: dict[str, dict[str, Choice]] = Field(description="kind -> name -> choice")
+
+    def recipes(self, prefix: str) -> dict[str, Recipe]:
+        """`<prefix>-<name of a choice>-...` -> recipe."""
+        recipes = {}
+        for combination in itertools.product(*(kind.items() for kind in self.choices.values())):
+            names, chosen = zip(*combination, strict=True)
+            recipes["-".join((prefix, *names))] = Recipe(
+                document=self.document,
+                table="; ".join(choice.title for choice in chosen),
+                params={key: value for choice in chosen for key, value in choice.params.items()},
+                honest={key: value for choice in chosen for key, value in choice.honest.items()},
+                note=" ".join(filter(None, (choice.note for choice in chosen))),
+                missing="; ".join(filter(None, (choice.missing for choice in chosen))),
+            )
+        return recipes
+
+
 def load_recipes(folder: Path = FOLDER) -> dict[str, Recipe]:
-    """Every system's recipe by name, sorted; exits with one line a mistake."""
-    return {name: _load(folder / f"{name}.yaml") for name in _names(folder)}
+    """Every system's recipe by name, sorted; exits with one line a mistake.
+
+    A file there is one system, named as the file is, or a grid of them.
+    """
+    recipes = {}
+    for path in folder.glob("*.yaml"):
+        if path.stem not in PARTS:
+            recipes |= _load(path)
+    return dict(sorted(recipes.items()))
 
 
 def load_recipe(name: str, folder: Path = FOLDER) -> Recipe:
     """One recipe by name; exits with the closest names when there is none."""
-    path = folder / f"{name}.yaml"
-    if name in PARTS or not path.is_file():
-        close = difflib.get_close_matches(name, _names(folder), n=5)
+    recipes = load_recipes(folder)
+    if name not in recipes:
+        close = difflib.get_close_matches(name, recipes, n=5)
         sys.exit(f"There is no recipe {name!r}; " + (f"did you mean {', '.join(close)}?" if close else f"see {folder}/"))
-    return _load(path)
+    return recipes[name]
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem not in PARTS)
-
-
-def _load(path: Path) -> Recipe:
+def _load(path: Path) -> dict[str, Recipe]:
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()))
+        content = yaml.safe_load(path.read_text())
+        if "choices" in content:
+            return Grid.model_validate(content).recipes(path.stem)
+        return {path.stem: Recipe.model_validate(content)}
     except ValidationError as error:
         sys.exit("\n".join(mistakes(path, error)))
     except yaml.YAMLError as error:

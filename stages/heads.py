@@ -46,7 +46,7 @@ class SupportVectorMachine(Head):
 
 
 class NearestNeighbours(Head):
-    """A vote of the nearest training pictures; the logits are the logarithms of the votes, one added for every class (Laplace).
+    """A vote of the nearest training pictures; the logits are the logarithms of the votes and of one more, shared by all classes.
 
     points [P, F]: the training pictures; votes [P, K]: what each says, 1 for its class unless pictures are weighted;
     neighbours [k]: zeros, as many as vote.
@@ -63,7 +63,7 @@ class NearestNeighbours(Head):
         distances, nearest = self.squared_distances(features).topk(len(self.neighbours), largest=False)
         votes = self.votes[nearest]
         closeness = -(distances[..., None] * votes).sum(1)
-        return (votes.sum(1) + 1 + (closeness - closeness.detach())).log().float()
+        return (votes.sum(1) + 1 / votes.shape[2] + (closeness - closeness.detach())).log().float()
 
 
 HEADS = {"svm": SupportVectorMachine, "knn": NearestNeighbours}

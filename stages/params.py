@@ -33,6 +33,7 @@ Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 Head = Annotated[str, Field(pattern=r"^(linear|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
+Plane = Literal["axial", "coronal", "sagittal"]
 
 
 class Section(BaseModel):
@@ -74,6 +75,8 @@ class Split(Section):
     validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
     train_sources: list[str] = Field(description="sources that protocol source trains on")
     test_sources: list[str] = Field(description="sources that protocol source tests on")
+    train_planes: list[Plane] = Field(description="planes of the training pictures: axial, coronal, sagittal; none named, every picture")
+    test_planes: list[Plane] = Field(description="planes of the test pictures, likewise")
     seed: int = Field(description="of the order in which equal units are placed")
 
 

@@ -7,35 +7,36 @@ from stages.params import Split
 
 
 def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Folds of a table with image_id, source, label, published_split, augmented_from, cluster, kept and unit.
+    """Folds of a table with image_id, source, label, published_split, augmented_from, cluster, kept, plane and unit.
 
     Returns the rows (image_id, fold, role) sorted by fold and image_id, and how many pictures were left out and why.
     """
     admitted = _of_kept_label(table) if params.distinct else table
     originals = admitted[admitted.augmented_from == ""]
     rng = np.random.default_rng(params.seed)
+    pool = originals[originals.kept] if params.distinct and params.protocol in ("kfold", "holdout") else originals
     match params.protocol:
         case "kfold":
-            pool = _distinct(originals, params)
-            sides = [(pool[~test], pool[test]) for test in _shares(pool, [1 / params.folds] * params.folds, rng)]
+            sides = [(~test, test) for test in _shares(pool, [1 / params.folds] * params.folds, rng)]
         case "holdout":
-            pool = _distinct(originals, params)
             test = _share(pool, params.test_fraction, rng)
-            sides = [(pool[~test], pool[test])]
+            sides = [(~test, test)]
         case "published":
-            sides = [_by_side(originals, originals.published_split == "train", originals.published_split == "test", params)]
+            sides = [(pool.published_split == "train", pool.published_split == "test")]
         case "source":
             _check_sources(table, params)
-            train, test = originals.source.isin(params.train_sources), originals.source.isin(params.test_sources)
-            sides = [_by_side(originals, train, test, params)]
+            sides = [(pool.source.isin(params.train_sources), pool.source.isin(params.test_sources))]
 
     folds = []
-    for number, (train, test) in enumerate(sides):
+    for number, (trains, tests) in enumerate(sides):
+        train, test = _by_side(pool[trains], pool[tests], params)
         if train.empty or test.empty:
             raise SystemExit(
                 f"split.protocol={params.protocol}: fold {number} has {len(train)} training and {len(test)} test pictures; "
                 "check split in params.yaml"
             )
+        _check_classes("train_planes", number, pool[trains], train, params)
+        _check_classes("test_planes", number, pool[tests], test, params)
         held = _share(train, params.validation_fraction, rng)
         roles = [(train[~held], "train"), (train[held], "validation"), (test, "test")]
         if params.augmented:
@@ -57,20 +58,20 @@ def _of_kept_label(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.label == table.cluster.map(table[table.kept].set_index("cluster").label)]
 
 
-def _distinct(pool: pd.DataFrame, params: Split) -> pd.DataFrame:
-    return pool[pool.kept] if params.distinct else pool
-
-
-def _by_side(pool: pd.DataFrame, train: pd.Series, test: pd.Series, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-    # The picture that dedupe keeps may lie on the other side, so each side keeps its own copy of a cluster;
-    # and a unit that stands on both sides stays in the published test, or in the sources that train, and leaves the other.
-    train, test = pool[train], pool[test]
+def _by_side(train: pd.DataFrame, test: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    # Where the sides are not shares of one pool, the picture that dedupe keeps may lie on the other side, so each side keeps its own copy
+    # of a cluster; and a unit that stands on both sides stays in the published test, or in the sources that train, and leaves the other.
+    train, test = _of_planes(train, params.train_planes), _of_planes(test, params.test_planes)
     if params.distinct:
         order = {"by": ["kept", "image_id"], "ascending": [False, True]}
         train, test = (side.sort_values(**order).drop_duplicates("cluster").sort_index() for side in (train, test))
     if params.protocol == "source":
         return train, test[~test.unit.isin(train.unit)]
     return train[~train.unit.isin(test.unit)], test
+
+
+def _of_planes(side: pd.DataFrame, planes: list[str]) -> pd.DataFrame:
+    return side[side.plane.isin(planes)] if planes else side
 
 
 def _augmented_copies(
@@ -117,3 +118,12 @@ def _check_sources(table: pd.DataFrame, params: Split) -> None:
         chosen = getattr(params, key)
         if not chosen or set(chosen) - set(known):
             raise SystemExit(f"split.{key} is {chosen}: protocol source needs names out of data.sources, here {', '.join(known)}")
+
+
+def _check_classes(key: str, fold: int, pool: pd.DataFrame, side: pd.DataFrame, params: Split) -> None:
+    planes = getattr(params, key)
+    lacking = sorted(set(pool.label) - set(side.label))
+    if planes and lacking:
+        raise SystemExit(
+            f"split.{key} is [{', '.join(planes)}]: fold {fold} has no picture of {', '.join(lacking)} there; name more planes or fewer folds"
+        )

@@ -10,7 +10,7 @@ from synthetic import ROOT, lay_out_project, set_params
 from stages.download.phantom import phantom_truth
 from stages.sources import Phantom
 
-pytest_plugins = ["exported"]
+pytest_plugins = ["browser", "exported"]
 
 SPEC = Phantom(patients_per_class=6, seed=0)
 STAGES = ("download", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts")

@@ -54,7 +54,7 @@ def test_neighbours_vote_as_in_scikit_learn(data):
     for head, count in zip(fitted(NearestNeighbours, data), NEIGHBOURS, strict=True):
         theirs = make_pipeline(StandardScaler(), KNeighborsClassifier(count)).fit(x.astype(float), labels)
         votes = theirs.predict_proba(unseen.astype(float)) * count
-        assert head(data[2]).softmax(1).numpy() == pytest.approx((votes + 1) / (count + CLASSES), abs=1e-6)
+        assert head(data[2]).softmax(1).numpy() == pytest.approx((votes + 1 / CLASSES) / (count + 1), abs=1e-6)
         assert (head(data[2]).argmax(1).numpy() == theirs.predict(unseen.astype(float))).all()
 
 

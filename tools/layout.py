@@ -9,8 +9,8 @@ import yaml
 RESULTS = ("metrics/", "dvc.lock", "benchmarks/results/", "benchmarks/dvc.lock")  # they belong to the checkout's own runs
 
 
-def lay_out(folder: Path, recipe: Path, needed: tuple[str, ...] = ("",)) -> None:
-    """Copy the checkout's own files, results apart, into a folder and apply a recipe; what DVC made there before stays.
+def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = ("",)) -> None:
+    """Copy the checkout's own files, results apart, into a folder and apply a recipe, if given; what DVC made there before stays.
 
     needed: what the paths of the files begin with; by default all are copied.
     """
@@ -22,7 +22,8 @@ def lay_out(folder: Path, recipe: Path, needed: tuple[str, ...] = ("",)) -> None
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, folder / name)
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
-    apply_recipe(recipe, folder / "params.yaml")
+    if recipe:
+        apply_recipe(recipe, folder / "params.yaml")
 
 
 def apply_recipe(recipe: Path, params: Path) -> None:

@@ -1,4 +1,7 @@
-"""Write requirements.lock: the exact versions of what is installed here, project and development packages alike."""
+"""Write requirements.lock, the exact versions of what is installed here, project and development packages alike, and requirements-serve.lock.
+
+The latter holds what lies in front of them in .venv/serve, for the web page alone.
+"""
 
 import re
 import subprocess
@@ -16,11 +19,17 @@ HEADER = """\
 
 
 def main() -> None:
-    frozen = subprocess.run([sys.executable, "-m", "pip", "freeze", "--all"], check=True, capture_output=True, text=True).stdout
+    write(Path("requirements.lock"), Path(sys.executable))
+    write(Path("requirements-serve.lock"), Path(sys.prefix) / "serve/bin/python")
+
+
+def write(lock: Path, python: Path) -> None:
+    """The packages of python's own environment, not of one behind it."""
+    frozen = subprocess.run([python, "-m", "pip", "freeze", "--all", "--local"], check=True, capture_output=True, text=True).stdout
     lines = [
         re.sub(r"\+[\w.]+$", "", line) for line in frozen.splitlines() if not PINNED_BY_TORCH.match(line) and not INSTALLERS.match(line)
     ]
-    Path("requirements.lock").write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
+    lock.write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.recipes import FOLDER, HONEST, PROTOCOLS, Recipe, load_recipe
+from benchmarks.recipes import HONEST, PROTOCOLS, Recipe, load_recipe
 from stages.catalog import read_table, write_metrics
 from stages.params import load_params
 from tools.layout import apply_recipe, lay_out, set_params
@@ -27,7 +27,7 @@ NEEDED = (".dvc/", ".dvcignore", "data/", "dvc.yaml", "params.yaml", "stages/") 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.recipe", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("name", help="a file of recipes/, without .yaml")
+    parser.add_argument("name", help="a system of recipes/")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="a further difference from params.yaml, said in the result"
@@ -56,8 +56,9 @@ def run(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> No
 def lay_out_cell(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> Path:
     """A cell's folder, with the stages, its params and the checkout's cache; exits when the params are mistaken."""
     folder = RUNS / f"{name}-{protocol}"
-    lay_out(folder, FOLDER / f"{name}.yaml", NEEDED)
+    lay_out(folder, needed=NEEDED)
     params = folder / "params.yaml"
+    set_params(params, recipe.params, name)
     if protocol == "honest":
         apply_recipe(HONEST, params)
         set_params(params, recipe.honest, f"{name}: honest")

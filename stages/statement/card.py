@@ -1,6 +1,6 @@
 """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
 
-from stages.statement.facts import Facts, of_each_seed
+from stages.statement.facts import FITTED, Facts, of_each_seed
 
 FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
 
@@ -10,6 +10,7 @@ def model_card(facts: Facts) -> str:
     params, summary, calibration, split = facts.params, facts.summary, facts.calibration, facts.split
     temperatures = calibration["temperature"].values()
     worst = facts.slices["slices"][0] if facts.slices["slices"] else None
+    epochs = f"{params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept"
     lines = [
         f"# {params.model.backbone} for brain MRI pictures",
         "",
@@ -26,7 +27,7 @@ def model_card(facts: Facts) -> str:
         f"- Network: {params.model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained; "
         f"one for each of {summary['folds']} fold(s) and {summary['seeds']} seed(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
         f"- Pretrained weights: {facts.weights['origin']}{', ' + facts.weights['licence'] if facts.weights.get('licence') else ''}.",
-        f"- Training: {params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept.",
+        f"- Training: {FITTED.get(params.model.head, epochs)}.",
         f"- Calibration: a temperature a fold, {min(temperatures):.2f} to {max(temperatures):.2f}, fitted on validation pictures.",
         "",
         "## Data",

@@ -1,6 +1,6 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
-from stages.statement.facts import Facts, estimate, of_each_seed
+from stages.statement.facts import FITTED, Facts, estimate, of_each_seed
 
 NOT_DONE = "Not done: "
 NONE = "None: "
@@ -26,6 +26,7 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
     train, model = params.train, params.model
     sources = "; ".join(f"{source.slug} (Kaggle, version {source.version})" for source in facts.sources)
     augmented = [f"{name} {value:g}" for name, value in train.augment.model_dump().items() if value]
+    epochs = f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"
     probes, audit = facts.shortcuts["probes"], facts.audit
     labels = ", ".join(f"{count:,} {name}" for name, count in dedupe["kept_labels"].items())
     by_class = ", ".join(
@@ -60,7 +61,7 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
         ("Model", f"{model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained (freeze: {model.freeze}); one picture in, {len(facts.classes)} probabilities out"),
         ("Software", "requirements.lock"),
         ("Initialisation", f"{facts.weights['origin']}; the classifier at random"),
-        ("Training", f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"),
+        ("Training", FITTED.get(model.head, epochs)),
         ("Selection of the model", "The epoch with the best validation macro-F1 of each fold; settings were chosen on validation pictures (docs/trials.md)"),
         ("Ensembling", f"{_ensemble(summary)}{'; each prediction is the mean over the picture and its mirror image' if params.evaluate.flips else ''}"),
         ("Metrics", "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity"),

@@ -7,6 +7,11 @@ from pathlib import Path
 from stages.params import Params
 from stages.sources import Archive, load_source
 
+FITTED = {  # model.head: what takes the place of training
+    "svm": "a support vector machine a class, fitted to the features of the frozen network; validation pictures chose C",
+    "knn": "none: the nearest neighbours vote, by the features of the frozen network; validation pictures chose how many",
+}
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -2,6 +2,7 @@
 
 import ast
 
+import pytest
 import yaml
 from synthetic import ROOT
 
@@ -27,18 +28,34 @@ def upstream(stage: str) -> set[str]:
     return needed
 
 
-def test_the_matrix_is_every_recipe_under_both_protocols():
-    assert STAGES["cell"]["matrix"] == {"recipe": list(load_recipes(ROOT / "recipes")), "protocol": list(PROTOCOLS)}
+def test_the_matrices_are_every_recipe_under_both_protocols():
+    names = {name for name in load_recipes(ROOT / "recipes") if not name.startswith("ours-")}
+    assert STAGES["cell"]["matrix"] == {"recipe": sorted(names), "protocol": list(PROTOCOLS)}
+    grid = yaml.safe_load((ROOT / "recipes/ours.yaml").read_text())["choices"]
+    assert STAGES["ours"]["matrix"] == {kind: list(choices) for kind, choices in grid.items()} | {"protocol": list(PROTOCOLS)}
 
 
-def test_a_cell_depends_on_the_code_and_params_of_the_stages_that_it_runs_and_on_no_other():
+def test_a_cell_runs_its_recipe_and_depends_on_what_that_says():
+    kinds = STAGES["ours"]["matrix"]
+    name = "-".join(["ours", *(f"${{item.{kind}}}" for kind in kinds if kind != "protocol")])
+    for stage, recipe in (("cell", "${item.recipe}"), ("ours", name)):
+        assert STAGES[stage]["cmd"] == f"python -m tools.recipe {recipe} --protocol ${{item.protocol}}"
+        assert STAGES[stage]["outs"] == [{f"benchmarks/results/{recipe}-${{item.protocol}}.json": {"cache": False}}]
+    files = {stage: {path: keys for entry in STAGES[stage]["params"] for path, keys in entry.items()} for stage in ("cell", "ours")}
+    assert files["cell"]["recipes/${item.recipe}.yaml"] is None, "all of it"
+    assert files["ours"]["recipes/ours.yaml"] == [f"choices.{kind}.${{item.{kind}}}" for kind in kinds if kind != "protocol"]
+
+
+@pytest.mark.parametrize("cell", ["cell", "ours"])
+def test_a_cell_depends_on_the_code_and_params_of_the_stages_that_it_runs_and_on_no_other(cell):
     stages = upstream("aggregate")
     assert "train" in stages and "download" in stages and "report" not in stages
     code = {dep for stage in stages for dep in MAIN[stage]["deps"] if dep.startswith("stages/")}
-    assert {dep for dep in STAGES["cell"]["deps"] if dep.startswith("stages/")} == code
+    assert {dep for dep in STAGES[cell]["deps"] if dep.startswith("stages/")} == code
     sections = {entry.split(".")[0] for stage in stages for entry in MAIN[stage].get("params", []) if isinstance(entry, str)}
-    assert set(STAGES["cell"]["params"]) == sections | {"data"}
-    other = {dep for dep in STAGES["cell"]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
+    (own,) = [entry["params.yaml"] for entry in STAGES[cell]["params"] if "params.yaml" in entry]
+    assert set(own) == sections | {"data"}
+    other = {dep for dep in STAGES[cell]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
     assert other == {"tools/recipe.py"} | {path for path in imports("tools/recipe.py") if not path.startswith("stages/")}
 
 

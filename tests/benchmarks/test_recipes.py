@@ -3,14 +3,16 @@
 import shutil
 
 import pytest
+import timm
 import torch
 import yaml
 from synthetic import ROOT
 
-from benchmarks.recipes import PARTS, PROTOCOLS, load_recipe, load_recipes
+from benchmarks.recipes import PROTOCOLS, load_recipe, load_recipes
 from stages.model import create_model, freeze, torchvision_name
 from stages.params import load_params
 from stages.sources import load_sources
+from stages.weights.package import is_installed
 from tools.layout import apply_recipe, set_params
 
 RECIPES = load_recipes(ROOT / "recipes")
@@ -28,11 +30,12 @@ SYSTEMS = {  # as the documents present them
     "bhandaru": ["resnet18-100", "resnet18-256", "resnet18-630"],
     "kazemi": [f"{backbone}-{method}" for backbone in BACKBONES for method in ("frozen", "whole")] + ["svm", "knn"],
     "ours": [
-        f"lite0-{what}-{where}-{how}"
-        for what in ("whole", "partly", "frozen")
+        f"{network}-{training}-{where}-{copies}"
+        for network in ("lite0", "lite1", "lite2")
+        for training in ("whole", "partly", "frozen", "svm", "knn")
         for where in ("sartaj", "sartaj-folder", "nickparvar-folder", "merged")
-        for how in ("naive", "distinct")
-    ] + ["lite0-svm-sartaj-naive", "lite0-knn-sartaj-naive"],
+        for copies in ("naive", "distinct")
+    ],
 }  # fmt: skip
 
 ACCURACY = {  # read off the documents by hand: each document's own summary of its systems
@@ -100,7 +103,7 @@ def test_classes_of_the_44_class_set_are_all_there():
 def test_params_load_with_a_recipe_applied(name, protocol, tmp_path):
     recipe, path = RECIPES[name], tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
-    apply_recipe(ROOT / f"recipes/{name}.yaml", path)
+    set_params(path, recipe.params, name)
     if protocol == "honest":
         apply_recipe(ROOT / "recipes/honest.yaml", path)
         set_params(path, recipe.honest, name)
@@ -133,7 +136,28 @@ def test_the_honest_file_touches_what_leaks_and_nothing_else():
         "split.augmented",
     }
     assert {key for recipe in RECIPES.values() for key in recipe.honest} <= {"split.protocol", "split.test_fraction"}
-    assert {path.stem for path in (ROOT / "recipes").glob("*.yaml")} == {*RECIPES, *PARTS}
+
+
+def test_a_grid_is_every_combination_and_of_two_choices_the_later_kind_holds(tmp_path):
+    (tmp_path / "net.yaml").write_text("""
+        document: ours
+        choices:
+          size:
+            small: {title: Small, params: {a: 1, b: 1}, note: One.}
+            large: {title: Large, params: {a: 2, b: 2}, missing: a machine}
+          end:
+            plain: {title: plain}
+            other: {title: other, params: {b: 3}, honest: {c: 4}, note: Two., missing: time}
+        """)
+    recipes = load_recipes(tmp_path)
+    assert list(recipes) == ["net-large-other", "net-large-plain", "net-small-other", "net-small-plain"]
+    assert recipes["net-small-other"].model_dump(exclude_defaults=True) == {
+        "document": "ours", "table": "Small; other", "params": {"a": 1, "b": 3}, "honest": {"c": 4}, "note": "One. Two.", "missing": "time",
+    }  # fmt: skip
+    assert recipes["net-large-plain"].missing == "a machine" and recipes["net-large-other"].missing == "a machine; time"
+    (tmp_path / "net.yaml").write_text("{document: ours, choices: {size: {small: {titel: Small}}}}")
+    with pytest.raises(SystemExit, match="net.yaml: choices.size.small.title: Field required"):
+        load_recipes(tmp_path)
 
 
 def test_a_percentage_an_unknown_key_and_an_unknown_name_are_refused(tmp_path):
@@ -183,9 +207,28 @@ def test_the_last_ten_layers_of_keras_resnet101_are_its_last_block():
     assert {key.rsplit(".", 2)[0] for key in names} == {"layer4.2", "fc"}
 
 
-def test_partly_frozen_is_the_stem_and_the_first_four_stages():
-    model = create_model("tf_efficientnet_lite0", 4)
-    freeze(model, RECIPES["ours-lite0-partly-sartaj-naive"].params["model.freeze"])
+@pytest.mark.parametrize("network", ["lite0", "lite1", "lite2"])
+def test_a_network_of_our_own_gets_the_size_that_its_weights_were_trained_for_and_its_package_carries_them(network):
+    params = RECIPES[f"ours-{network}-whole-sartaj-naive"].params
+    size = params["model.image_size"]
+    assert timm.get_pretrained_cfg(params["model.backbone"]).input_size == (3, size, size)
+    assert f"at {size} px" in RECIPES[f"ours-{network}-whole-sartaj-naive"].table
+    assert is_installed(params["model.backbone"])
+
+
+@pytest.mark.parametrize(
+    ("training", "trained"), [("frozen", "backbone"), ("whole", "none"), ("svm", "backbone"), ("knn", "backbone"), ("partly", "first 66")]
+)
+def test_the_training_decides_what_is_frozen_whatever_the_network_says(training, trained):
+    assert RECIPES[f"ours-lite2-{training}-merged-distinct"].params["model.freeze"] == trained
+
+
+@pytest.mark.parametrize("network", ["lite0", "lite1", "lite2"])
+def test_partly_frozen_is_the_stem_and_the_first_four_stages(network):
+    params = RECIPES[f"ours-{network}-partly-sartaj-naive"].params
+    with torch.device("meta"):
+        model = create_model(params["model.backbone"], 4)
+    freeze(model, params["model.freeze"])
     frozen = {".".join(name.split(".")[:2]) for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert {name for name in frozen if name.startswith("blocks")} == {"blocks.0", "blocks.1", "blocks.2", "blocks.3"}
     assert {name.split(".")[0] for name in frozen} == {"conv_stem", "bn1", "blocks"}

@@ -1,37 +1,15 @@
 """The page in headless Chromium: what only a browser can tell."""
 
 import base64
-import shutil
 
 import pytest
-from selenium import webdriver
+from browser import needs_chromium, show
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from stages.report.__main__ import REPORT
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium and its driver: on Debian `apt-get install chromium chromium-driver`"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+pytestmark = needs_chromium
 
 
 @pytest.fixture
@@ -40,13 +18,6 @@ def page(browser, reported):
     show(browser)
     browser.get((reported / REPORT).as_uri())
     return browser
-
-
-def show(browser, width: int = 1280, scheme: str = "light", media: str = "") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
 
 
 def test_nothing_is_logged_and_nothing_is_fetched(page):

@@ -161,6 +161,45 @@ def test_source_tests_what_training_has_not_seen(tables):
     assert set(folds.cluster[folds.role == "test"]) == set(pool.cluster[(pool.source == "c") & ~pool.group.isin(train.group)])
 
 
+@pytest.mark.parametrize("protocol", ["kfold", "holdout", "source"])
+@pytest.mark.parametrize("group_by", GROUPINGS)
+def test_each_side_has_the_planes_that_are_named_for_it(tables, protocol, group_by):
+    planes = {"train_planes": ["axial"], "test_planes": ["coronal"]}
+    folds, metrics = split(tables, protocol=protocol, group_by=group_by, test_fraction=0.5, folds=3, **planes)
+    assert set(folds.plane[folds.role == "test"]) == {"coronal"} and set(folds.plane[folds.role != "test"]) == {"axial"}
+    assert set(folds.role) == {"train", "validation", "test"} and metrics["leaks"]["test_pictures"] == 0
+    if protocol == "kfold":
+        assert sorted(folds.image_id[folds.role == "test"]) == sorted(tables.image_id[tables.kept & (tables.plane == "coronal")])
+
+
+def test_no_plane_named_is_every_picture_of_that_side(tables):
+    everything, _ = split(tables)
+    folds, _ = split(tables, train_planes=["axial"])
+    assert everything[everything.role == "test"].reset_index(drop=True).equals(folds[folds.role == "test"].reset_index(drop=True))
+    assert {"axial", "coronal", ""} == set(folds.plane[folds.role == "test"])
+
+
+def test_the_same_sources_train_on_one_plane_and_are_tested_on_another(tables):
+    """As franceschin did; patients with both planes then leave the honest test, and the training keeps all it has."""
+    odd = tables.group % 2 == 1  # the second slice of an odd patient is coronal, as are the pictures of nobody's
+    tables["plane"] = np.where((tables.cluster >= 240) | (tables.cluster >= 120) & odd, "coronal", "axial")
+    write_table(read_table(CLUSTERS).assign(plane=tables.plane), CLUSTERS)
+    planes = {"protocol": "source", "train_sources": ["a"], "test_sources": ["a"], "train_planes": ["axial"], "test_planes": ["coronal"]}
+    own = tables[(tables.source == "a") & (tables.augmented_from == "")]
+
+    folds, metrics = split(tables, **planes, group_by="none", distinct=False)
+    assert sorted(folds.image_id[folds.role == "test"]) == sorted(own.image_id[own.plane == "coronal"])
+    assert sorted(folds.image_id[folds.role != "test"]) == sorted(own.image_id[own.plane == "axial"])
+    assert metrics["leaks"]["patients"] > 10
+
+    honest, metrics = split(tables, **planes, group_by="patient", distinct=True)
+    pool = own[own.cluster.isin(tables.cluster[tables.kept])]
+    axial = pool[pool.plane == "axial"]
+    assert set(honest.cluster[honest.role != "test"]) == set(axial.cluster)
+    assert set(honest.cluster[honest.role == "test"]) == set(pool.cluster[(pool.plane == "coronal") & ~pool.group.isin(axial.group)])
+    assert metrics["leaks"]["patients"] == 0
+
+
 def conflict(tables: pd.DataFrame) -> pd.DataFrame:
     """The tables with a picture that is a glioma here and a meningioma there, on both sides; on_conflict=majority kept the latter."""
     rows = [
@@ -201,12 +240,25 @@ def test_excluded_says_why(tables):
         ({"protocol": "source", "test_sources": ["a"]}, "fold 0 has .* and 0 test pictures"),
         ({"protocol": "holdout", "test_fraction": 0.0}, "split.protocol=holdout: fold 0 has .* 0 test"),
         ({"protocol": "kfold", "folds": 400}, "split.protocol=kfold: fold .* 0 test"),
+        ({"test_planes": ["sagittal"]}, "split.protocol=kfold: fold 0 has .* and 0 test"),
+        ({"train_planes": ["oblique"]}, "split.train_planes.0: Input should be 'axial', 'coronal' or 'sagittal' .got 'oblique'"),
     ],
 )
 def test_what_cannot_be_split_is_one_line(tables, params, message):
     with pytest.raises(SystemExit, match=message) as exit:
         split(tables, **params)
     assert "\n" not in exit.value.code and not FOLDS.exists()
+
+
+def test_a_class_that_a_choice_of_planes_leaves_without_pictures_is_named(tables):
+    write_table(read_table(CLUSTERS).assign(plane=np.where(tables.label == "notumor", "axial", tables.plane)), CLUSTERS)
+    with pytest.raises(
+        SystemExit, match=r"^split.train_planes is \[coronal\]: fold 0 has no picture of notumor there; name more planes or fewer folds$"
+    ):
+        split(tables, train_planes=["coronal"])
+    with pytest.raises(SystemExit, match=r"^split.test_planes is \[coronal\]: fold 0 has no picture of notumor there"):
+        split(tables, train_planes=[], test_planes=["coronal"])
+    assert not FOLDS.exists()
 
 
 def test_without_published_folders_published_says_so(tables):

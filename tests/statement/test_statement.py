@@ -1,5 +1,6 @@
 """The model card and the checklist of a run on the synthetic set."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -70,3 +71,12 @@ def test_a_figure_without_a_definition_says_so(project):
     finally:
         Path("metrics/summary.json").write_bytes(before)
         statement.main()
+
+
+def test_a_fitted_classifier_is_told_from_a_trained_one(project):
+    facts = read_facts(load_params())
+    assert "epochs of adamw" in model_card(facts) and "8 epochs" in dict(answers(facts))["Training"]
+    params = facts.params.model_copy(update={"model": facts.params.model.model_copy(update={"head": "svm"})})
+    fitted = dataclasses.replace(facts, params=params)
+    for text in (model_card(fitted), dict(answers(fitted))["Training"]):
+        assert "support vector machine" in text and "epochs" not in text
