@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme recipe leaderboard export serve lock clean
+.PHONY: demo test check lint readme recipe leaderboard pack unpack export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -26,6 +26,12 @@ recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PR
 
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
 	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
+
+pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, without network and DVC: all that has no result, or [RECIPES="kazemi-resnet18-whole default"] [PROTOCOL=] [SET=]
+	python -m tools.pack $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+
+unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.tar.gz
+	python -m tools.unpack $(ARCHIVE)
 
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export

@@ -37,13 +37,24 @@ def main() -> None:
     recipe = load_recipe(arguments.name)
     if recipe.missing:
         sys.exit(f"{arguments.name} cannot be run yet; missing: {recipe.missing}")
-    changes = dict(_parse(change) for change in arguments.set)
+    changes = parse(arguments.set)
     for protocol in [arguments.protocol] if arguments.protocol else PROTOCOLS:
         run(arguments.name, recipe, protocol, changes)
 
 
 def run(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> None:
     """Run one cell and write its result; exits when a stage fails."""
+    folder = lay_out_cell(name, recipe, protocol, changes)
+    if subprocess.run(["dvc", "repro", "aggregate"], cwd=folder, env=environment()).returncode:
+        sys.exit(f"{name}, {protocol}: a stage failed in {folder}/ (see above); after a fix, the same command goes on where it stopped")
+
+    target = RESULTS / f"{name}-{protocol}.json"
+    write_metrics(result(folder, name, protocol, changes), target)
+    print(f"{target}; `make leaderboard` puts it into metrics/leaderboard.csv")
+
+
+def lay_out_cell(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> Path:
+    """A cell's folder, with the stages, its params and the checkout's cache; exits when the params are mistaken."""
     folder = RUNS / f"{name}-{protocol}"
     lay_out(folder, needed=NEEDED)
     params = folder / "params.yaml"
@@ -54,16 +65,13 @@ def run(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> No
     set_params(params, changes, "--set")
     load_params(params)
     share_cache(folder)
+    return folder
 
-    environment = dict(os.environ)
-    if mirror := environment.get("BRAIN_MRI_MIRROR"):
-        environment["BRAIN_MRI_MIRROR"] = str(Path(mirror).resolve())
-    if subprocess.run(["dvc", "repro", "aggregate"], cwd=folder, env=environment).returncode:
-        sys.exit(f"{name}, {protocol}: a stage failed in {folder}/ (see above); after a fix, the same command goes on where it stopped")
 
-    target = RESULTS / f"{name}-{protocol}.json"
-    write_metrics(result(folder, name, protocol, changes), target)
-    print(f"{target}; `make leaderboard` puts it into metrics/leaderboard.csv")
+def environment() -> dict[str, str]:
+    """What the stages of a cell get: a relative path of the mirror is the checkout's."""
+    mirror = os.environ.get("BRAIN_MRI_MIRROR")
+    return {**os.environ, "BRAIN_MRI_MIRROR": str(Path(mirror).resolve())} if mirror else dict(os.environ)
 
 
 def share_cache(folder: Path) -> None:
@@ -95,11 +103,15 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
     }
 
 
-def _parse(change: str) -> tuple[str, Any]:
-    key, equals, value = change.partition("=")
-    if not equals:
-        sys.exit(f"--set {change}: write KEY=VALUE")
-    return key, yaml.safe_load(value)
+def parse(changes: list[str]) -> dict[str, Any]:
+    """Dotted key -> value, of KEY=VALUE with the value in YAML; exits on anything else."""
+    parsed = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            sys.exit(f"--set {change}: write KEY=VALUE")
+        parsed[key] = yaml.safe_load(value)
+    return parsed
 
 
 if __name__ == "__main__":

@@ -1,45 +1,10 @@
 """python -m tools.recipe as a user runs it, on a small synthetic data set."""
 
-import contextlib
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-import pytest
 import yaml
-from synthetic import ROOT
-
-from tools.layout import lay_out
-
-BIN = Path(sys.executable).parent
-NAME = "ours-lite0-whole-sartaj-naive"
-SMALL = [
-    "data.sources=[phantom]", "model.backbone=mobilenetv3_small_050", "model.weights=none", "model.image_size=48", "train.epochs=1",
-    "train.precision=float32", "aggregate.resamples=50",
-]  # fmt: skip
-
-
-def run(*command: str, cwd: Path, ok: bool = True) -> str:
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("BRAIN_MRI_MIRROR", None)
-    result = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert (result.returncode == 0) == ok, f"{' '.join(command)}: {result.stdout}"
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """A git repository of the checkout's files, with a small synthetic set and without results."""
-    folder = tmp_path_factory.mktemp("checkout")
-    with contextlib.chdir(ROOT):
-        lay_out(folder, ROOT / "recipes/demo.yaml")
-    sources = yaml.safe_load((folder / "data/sources.yaml").read_text())
-    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))
-    run("git", "init", "-q", cwd=folder)
-    return folder
+from small_checkout import NAME, SMALL, run
 
 
 def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_nothing(checkout):

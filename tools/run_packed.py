@@ -1,0 +1,143 @@
+"""Train and score the cells that `make pack` packed, on a machine that has PyTorch but neither network nor DVC.
+
+python run.py --minutes 25
+
+Each cell runs in cells/<name>/. What is finished is not run again, a cell that fails does not keep the others from running,
+and a training that was killed goes on from its last epoch. results.tar.gz is written anew after each cell; `make unpack` takes it in.
+"""
+
+import argparse
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DEFAULT = "default"  # the pipeline itself, beside the names of recipes
+MODELS = "data/models"
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+DEVICE = "import torch; print(torch.__version__); print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU')"
+
+
+class Failed(Exception):
+    """Why a cell has no result."""
+
+
+class TimeIsUp(Exception):
+    pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many; the same command goes on later")
+    parser.add_argument("--models", action="store_true", help="take the models of recipes along too, not only their figures")
+    parser.add_argument("--out", type=Path, default=Path("results.tar.gz"))
+    arguments = parser.parse_args()
+
+    end = time.monotonic() + 60 * arguments.minutes
+    manifest = json.loads((HERE / "manifest.json").read_text())
+    if missing := [name for name in manifest["modules"] if importlib.util.find_spec(name) is None]:
+        sys.exit(f"Python modules are missing here: {', '.join(missing)}; bring their wheels along and install them with pip --no-index")
+    torch, device = subprocess.run([sys.executable, "-c", DEVICE], check=True, capture_output=True, text=True).stdout.splitlines()
+    machine = {"device": device, "torch": torch, "command": " ".join(["python", *sys.argv])}
+
+    finished, failed = [], []
+    for number, (name, cell) in enumerate(manifest["cells"].items(), 1):
+        print(f"{name} ({number} of {len(manifest['cells'])})", flush=True)
+        try:
+            run(HERE / "cells" / name, cell, machine, end)
+        except Failed as why:
+            failed.append(name)
+            print(f"{name}: {why}; goes on with the next", flush=True)
+            continue
+        except TimeIsUp:
+            print(f"{name}: the time is up; the same command goes on here", flush=True)
+            break
+        finished.append(name)
+        write_results(arguments.out, {name: manifest["cells"][name] for name in finished}, arguments.models)
+
+    print(f"{len(finished)} of {len(manifest['cells'])} cells are finished" + (f", failed: {', '.join(failed)}" if failed else ""))
+    if finished:
+        print(f"Take {arguments.out} back: make unpack ARCHIVE={arguments.out.name}")
+    sys.exit(bool(failed))
+
+
+def run(folder: Path, cell: dict, machine: dict, end: float) -> None:
+    """Run the stages of a cell that have not been run, and note in run.json where each was; raises Failed or TimeIsUp."""
+    for path, packed in cell["files"].items():
+        if not (folder / path).is_file() or digest(folder / path) != packed:
+            raise Failed(f"{path} is not the file that was packed")
+    record = folder / "run.json"
+    ran = json.loads(record.read_text()) if record.exists() else {}
+    for stage in cell["stages"]:
+        if stage in ran:
+            continue
+        began = time.monotonic()
+        code = run_stage(stage, folder, end - began)
+        if code:
+            raise Failed(f"{stage} ended with {code} (see above)")
+        ran[stage] = machine | {"seconds": round(time.monotonic() - began, 1)}
+        part = record.with_suffix(".part")
+        part.write_text(json.dumps(ran, indent=2))
+        os.replace(part, record)
+
+
+def run_stage(stage: str, folder: Path, seconds: float) -> int:
+    """The exit status of one stage; TimeIsUp if it takes longer. It ends with this process, however that ends."""
+    if seconds <= 0:
+        raise TimeIsUp
+    process = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=folder, preexec_fn=_end_with_parent)
+    try:
+        return process.wait(None if seconds == float("inf") else seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise TimeIsUp from None
+
+
+def write_results(target: Path, cells: dict[str, dict], models: bool) -> None:
+    """The archive that `make unpack` takes in: what the cells wrote, and from what. The models of default always come along."""
+    part = target.with_name(target.name + ".part")
+    with tarfile.open(part, "w:gz") as tar:
+        add(tar, "manifest.json", json.dumps({"cells": cells}).encode())
+        for name, cell in cells.items():
+            for path in ["run.json", *cell["results"]]:
+                if path == MODELS and not (models or name == DEFAULT):
+                    continue
+                whole = HERE / "cells" / name / path
+                for file in sorted(whole.iterdir()) if whole.is_dir() else [whole]:
+                    add(tar, f"{name}/{file.relative_to(HERE / 'cells' / name).as_posix()}", file)
+    os.replace(part, target)  # a kill in the middle leaves the archive before
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+    """Add bytes or a file to an archive; no time, no owner."""
+    member = tarfile.TarInfo(name)
+    with content.open("rb") if isinstance(content, Path) else BytesIO(content) as file:
+        member.size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        tar.addfile(member, file)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _end_with_parent() -> None:
+    # What was killed must not go on training beside the run that follows it.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
