@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme recipe leaderboard export lock clean
+.PHONY: demo test check lint readme recipe leaderboard bench export lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -27,6 +27,9 @@ recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PR
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
 	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
 
+bench: .venv-bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
+	.venv-bench/bin/python -m benchmarks.speed $(ARGS)
+
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export
 
@@ -37,6 +40,12 @@ lock: .venv/installed  ## requirements.lock from what is installed
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
+	touch $@
+
+# What the benchmark compares with stays out of .venv, whose packages are those of requirements.lock and no others.
+.venv-bench/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	touch $@
 
 clean:
