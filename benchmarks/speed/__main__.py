@@ -1,8 +1,7 @@
 """Measure our training and our search for copies beside what else one would use, in one run and on the same pictures.
 
-`make bench` runs it with the packages that it compares with. Rewrites benchmarks/speed/results.json after every round, and the tables of
-docs/benchmarks.md at the end. Every measurement is a process of its own; a round is one of each, so that what else happens on the machine
-meets all alike.
+`make bench` runs it with the packages that it compares with. Rewrites benchmarks/speed/results.json and the tables of docs/benchmarks.md
+after every measurement. Each is a process of its own; a round is one of each, so that what else happens on the machine meets all alike.
 """
 
 import argparse
@@ -11,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -27,6 +27,7 @@ from stages.sources import load_source
 
 ROOT = Path(__file__).parents[2]
 SCRATCH = Path(".scratch/speed")
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
 RECIPE = 100  # epochs of the recipe: those of kazemi, both methods
 BATCH = 32
 LOOPS = {"ours": "", "random_tensors": "", "plain": "", "fastai_loop": "fastai", "keras_loop": "keras"}  # and the package each needs
@@ -53,12 +54,13 @@ CELLS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores for everything, workers included (all)")
+    parser.add_argument("--threads", type=int, default=len(CORES), help="cores for everything, workers included (all)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, of which the median counts (3)")
     parser.add_argument("--size", type=int, default=224, help="side of the input, pixels (224)")
     parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds, where other work shares the cores")
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    if hasattr(os, "sched_setaffinity"):  # elsewhere only the threads are counted, and workers take what they find
+        os.sched_setaffinity(0, CORES[: arguments.threads])
 
     synthetic, truth = phantom_pictures(load_source("phantom").archive.phantom)
     real = distinct_pictures()
@@ -76,17 +78,20 @@ def main() -> None:
         "dedupe": [],
     }
     for number in range(arguments.rounds):
-        results["training"] += [
-            row | {"round": number} for row in measure_training(CELLS, LOOPS, pictures, arguments.size, arguments.threads)
-        ]
-        results["dedupe"] += [row | {"round": number} for row in measure_dedupe(TOOLS, synthetic, truth, arguments.threads)]
-        write_metrics(results, RESULTS)
-    write_tables(results)
+        measured = {
+            "dedupe": measure_dedupe(TOOLS, synthetic, truth, arguments.threads),
+            "training": measure_training(CELLS, LOOPS, pictures, arguments.size, arguments.threads),
+        }
+        for part, rows in measured.items():
+            for row in rows:
+                results[part].append(row | {"round": number})
+                write_metrics(results, RESULTS)
+                write_tables(results)
+    shutil.rmtree(SCRATCH)
 
 
-def measure_training(cells, loops: dict[str, str], pictures: list[tuple[str, bytes]], size: int, threads: int) -> list[dict]:
+def measure_training(cells, loops: dict[str, str], pictures: list[tuple[str, bytes]], size: int, threads: int) -> Iterator[dict]:
     """A row a cell and loop: the laps of task.Stopwatch as "setup" and "epochs", or the package that is "missing"."""
-    rows = []
     for cell in cells:
         lay_out_training(fresh(SCRATCH), pictures, cell.pictures)
         for loop, package in loops.items():
@@ -94,17 +99,14 @@ def measure_training(cells, loops: dict[str, str], pictures: list[tuple[str, byt
                 continue  # what runs once is not compared with what runs in every epoch
             whole_recipe = loop == "ours" and cell.frozen
             task = Task(str(SCRATCH.absolute()), cell.backbone, cell.frozen, size, BATCH, RECIPE if whole_recipe else 2)
-            rows.append(asdict(cell) | {"loop": loop} | run(loop, [task.dump()], package, threads))
-    shutil.rmtree(SCRATCH)
-    return rows
+            yield asdict(cell) | {"loop": loop} | run(loop, [task.dump()], package, threads)
 
 
-def measure_dedupe(tools: dict[str, str], members: dict[str, bytes], truth: pd.DataFrame, threads: int) -> list[dict]:
+def measure_dedupe(tools: dict[str, str], members: dict[str, bytes], truth: pd.DataFrame, threads: int) -> Iterator[dict]:
     """A row a tool: its lap as "seconds", and how many pairs are true, found, both, and the same of pairs that are mirrored or flipped."""
     originals = truth.original.where(truth.original != "", truth.index)
     pairs = pairs_within(truth.index.to_series().groupby(originals).agg(list))
     turned = {pair for pair in pairs if truth.kind[list(pair)].isin(["mirrored", "flipped"]).any()}
-    rows = []
     for tool, package in tools.items():
         lay_out(fresh(SCRATCH), members)
         row = run("dedupe", [tool, str(SCRATCH)], package, threads)
@@ -112,9 +114,7 @@ def measure_dedupe(tools: dict[str, str], members: dict[str, bytes], truth: pd.D
             found = set(map(frozenset, row.pop("pairs")))
             row |= {"true": len(pairs), "found": len(found), "both": len(pairs & found)}
             row |= {"turned": len(turned), "turned_found": len(turned & found)}
-        rows.append({"tool": tool, "files": len(members)} | row)
-    shutil.rmtree(SCRATCH)
-    return rows
+        yield {"tool": tool, "files": len(members)} | row
 
 
 def run(module: str, arguments: list[str], package: str, threads: int) -> dict:

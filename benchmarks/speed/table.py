@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, from results.json: medians over rounds, and ratios within each round.
+"""The tables of docs/benchmarks.md, from results.json: medians over rounds, and ratios within each round, which ours begins.
 
 python -m benchmarks.speed.table writes them anew.
 """
@@ -38,7 +38,7 @@ def tables(results: dict) -> dict[str, str]:
 
 def conditions(results: dict) -> str:
     """What was measured, and how."""
-    rounds = 1 + max(row["round"] for row in results["training"])
+    rounds = 1 + max(row["round"] for part in ("training", "dedupe") for row in results[part])
     clock = {"wall": "seconds that pass", "cpu": "CPU seconds of a process and its workers, since other work shared the cores"}[
         results["clock"]
     ]
@@ -67,8 +67,8 @@ def training(results: dict) -> str:
             continue
         speeds, seconds = [_speed(row, clock) for row in rounds], [_recipe(row, recipe, clock) for row in rounds]
         how = "measured" if len(rounds[0]["epochs"]) == recipe else f"start + seconds of an epoch x {recipe}"
-        faster = _ratio(_speed(mine, clock) / speed for mine, speed in zip(ours[cell], speeds, strict=True))
-        sooner = _ratio(other / _recipe(mine, recipe, clock) for mine, other in zip(ours[cell], seconds, strict=True))
+        faster = _ratio(_speed(mine, clock) / speed for mine, speed in zip(ours[cell], speeds, strict=False))
+        sooner = _ratio(other / _recipe(mine, recipe, clock) for mine, other in zip(ours[cell], seconds, strict=False))
         faster, sooner = ("", "") if loop == "ours" else (faster, "" if loop == "random_tensors" else sooner)
         lines.append(f"{start} {_number(median(speeds))} | {faster} | {_number(median(seconds))} | {how} | {sooner} |")
     return "\n".join(lines)
@@ -91,7 +91,7 @@ def dedupe(results: dict) -> str:
         seconds = [_seconds(row["seconds"], clock) for row in rounds]
         shares = [(first["both"], first["true"]), (first["turned_found"], first["turned"]), (first["both"], first["found"])]
         shown = " | ".join(f"{part / whole:.3f} ({part} of {whole})" if whole else "none found" for part, whole in shares)
-        faster = "" if tool == "ours" else _ratio(other / mine for mine, other in zip(ours, seconds, strict=True))
+        faster = "" if tool == "ours" else _ratio(other / mine for mine, other in zip(ours, seconds, strict=False))
         lines.append(f"| {tool} | {shown} | {median(seconds):.1f} | {faster} |")
     return "\n".join(lines)
 

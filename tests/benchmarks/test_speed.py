@@ -42,7 +42,7 @@ def test_training_is_measured_and_what_is_not_installed_says_so(quick, phantom_p
 
     cells = [speed.Cell("small", "mobilenetv3_small_050", frozen, 32) for frozen in (True, False)]
     loops = {"ours": "", "random_tensors": "", "plain": "", "fastai_loop": ABSENT}
-    rows = speed.measure_training(cells, loops, pictures, 32, 1)
+    rows = list(speed.measure_training(cells, loops, pictures, 32, 1))
     expected = {("ours", True): EPOCHS, ("plain", True): 2, ("ours", False): 2, ("random_tensors", False): 2, ("plain", False): 2}
     assert {(row["loop"], row["frozen"]): len(row["epochs"]) for row in rows if "missing" not in row} == expected
     assert all(0 < lap[0] < 600 and 0 < lap[1] < 600 for row in rows if "missing" not in row for lap in [row["setup"], *row["epochs"]])
@@ -60,7 +60,7 @@ def test_our_dedupe_finds_all_planted_pairs_and_no_others(quick, phantom_project
     truth = truth[truth.kind != "corrupt"]
     with zipfile.ZipFile(phantom_project.folder / "data/raw/phantom.zip") as archive:
         members = {name: archive.read(name) for name in truth.index}
-    rows = speed.measure_dedupe({"ours": "", "imagededup": ABSENT}, members, truth, 1)
+    rows = list(speed.measure_dedupe({"ours": "", "imagededup": ABSENT}, members, truth, 1))
 
     copies = (truth.kind != "original").sum()
     assert rows[0]["true"] == rows[0]["found"] == rows[0]["both"] == copies > 10
