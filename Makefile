@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme recipe leaderboard pack unpack export serve lock clean
+.PHONY: demo test check lint readme recipe leaderboard pack unpack bench export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -33,6 +33,9 @@ pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, with
 unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.tar.gz
 	python -m tools.unpack $(ARCHIVE)
 
+bench: .venv/bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
+	.venv/bench/bin/python -m benchmarks.speed $(ARGS)
+
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export
 
@@ -48,12 +51,19 @@ lock: .venv/installed .venv/serve/installed  ## requirements*.lock from what is 
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
 	touch $@
 
-# Gradio wants an older Pillow than the pipeline: what it brings lies in front of .venv, not in it.
+# Gradio wants an older Pillow than the pipeline, and what the benchmark compares with is no part of it:
+# both lie in environments in front of .venv, whose packages are those of requirements.lock and no others.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
-.venv/serve/installed: .venv/installed requirements-serve.lock
-	$(BIN)/python -m venv --clear .venv/serve
-	$(BIN)/python $(SITE) > "$$(.venv/serve/bin/python $(SITE))/pipeline.pth"
+.venv/serve/bin/python .venv/bench/bin/python: .venv/installed
+	$(BIN)/python -m venv --clear $(@:/bin/python=)
+	$(BIN)/python $(SITE) > "$$($@ $(SITE))/pipeline.pth"
+
+.venv/serve/installed: .venv/serve/bin/python requirements-serve.lock
 	.venv/serve/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-serve.lock
+	touch $@
+
+.venv/bench/installed: .venv/bench/bin/python pyproject.toml
+	.venv/bench/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	touch $@
 
 clean:

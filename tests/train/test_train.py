@@ -317,6 +317,6 @@ def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head)
             right = model.eval()(images[validation]).argmax(1).numpy() == np.arange(90)[validation] % 3
         assert right.mean() == pytest.approx(epochs.validation_accuracy[fold], abs=1e-6)
 
-    configure({"train.epochs": 7, "train.seed": 1, "train.lr": 0.1})
+    configure({"train.epochs": 7, "train.seeds": [0], "train.lr": 0.1})
     train_stage.main()
     assert outputs() == expected
