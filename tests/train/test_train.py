@@ -292,7 +292,7 @@ def test_weights_that_do_not_fit_are_refused(project):
 def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head):
     configure({"train.epochs": 1})
     train_stage.main()
-    pretrained = {k: v for k, v in load_file("data/models/fold-0.safetensors").items() if not k.startswith("classifier")}
+    pretrained = {k: v for k, v in load_file("data/models/fold-0-seed-0.safetensors").items() if not k.startswith("classifier")}
     save_file(pretrained, "data/weights/weights.safetensors")
     pictures_seen[0] = 0
     configure({"model.head": head, "model.freeze": "backbone", "train.class_weights": True})
@@ -309,7 +309,7 @@ def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head)
     model, images = recreate_model(about), torch.from_numpy(np.load(PIXELS))[:, None].repeat(1, 3, 1, 1) / 255
     images = (images - torch.tensor(about["mean"]).view(3, 1, 1)) / torch.tensor(about["std"]).view(3, 1, 1)
     for fold in range(2):
-        state = load_file(f"data/models/fold-{fold}.safetensors")
+        state = load_file(f"data/models/fold-{fold}-seed-0.safetensors")
         assert all(torch.equal(state[name], tensor) for name, tensor in pretrained.items())
         load_state(model, state)
         validation = np.arange(90) % 5 == 4
