@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from benchmarks.recipes import HONEST, PROTOCOLS, Recipe, load_recipe
-from stages.catalog import read_table, write_metrics
+from stages.catalog import CLUSTERS, FOLDS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
 from tools.layout import apply_recipe, lay_out, set_params
 
@@ -85,7 +86,8 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
     """What the leaderboard needs of a finished cell.
 
     test_pictures counts a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
-    validation_accuracy is that of the kept epoch, averaged over folds; summary is the cell's metrics/summary.json.
+    accuracy_of_leaked and accuracy_of_clean are over those and over the others, None where there are none; validation_accuracy
+    is that of the kept epoch, averaged over folds; summary is the cell's metrics/summary.json.
     """
     split = json.loads((folder / "metrics/split.json").read_text())
     history = read_table(folder / "metrics/plots/history.csv")
@@ -97,10 +99,23 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
         "test_pictures": sum(fold["test"]["pictures"] for fold in split["tables"].values()),
         "leaked_test_pictures": split["leaks"]["test_pictures"],
+        **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),
         "train": json.loads((folder / "metrics/train.json").read_text()),
         "summary": json.loads((folder / "metrics/summary.json").read_text()),
     }
+
+
+def _accuracy_by_leak(folder: Path) -> dict[str, float | None]:
+    cluster = read_table(folder / CLUSTERS).set_index("image_id").cluster
+    folds = read_table(folder / FOLDS)
+    seen = folds[folds.role != "test"]
+    seen = set(zip(seen.fold, seen.image_id.map(cluster), strict=True))
+    predictions = read_table(folder / PREDICTIONS)
+    leaked = np.array([pair in seen for pair in zip(predictions.fold, predictions.image_id.map(cluster), strict=True)])
+    right = (predictions.predicted == predictions.label).to_numpy()
+    parts = {"accuracy_of_leaked": right[leaked], "accuracy_of_clean": right[~leaked]}
+    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
 
 
 def parse(changes: list[str]) -> dict[str, Any]:

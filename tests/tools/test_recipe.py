@@ -3,6 +3,7 @@
 import json
 import sys
 
+import pytest
 import yaml
 from small_checkout import NAME, SMALL, run
 
@@ -14,6 +15,12 @@ def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_n
 
     same, honest = (json.loads((checkout / f"benchmarks/results/{NAME}-{protocol}.json").read_text()) for protocol in ("same", "honest"))
     assert same["leaked_test_pictures"] > 0 and honest["leaked_test_pictures"] == 0
+    leaked, clean = same["leaked_test_pictures"], same["test_pictures"] - same["leaked_test_pictures"]
+    by_leak = (same["accuracy_of_leaked"] * leaked + same["accuracy_of_clean"] * clean) / (leaked + clean)
+    assert by_leak == pytest.approx(same["summary"]["accuracy"]["mean"], abs=1e-6)
+    assert honest["accuracy_of_leaked"] is None and honest["accuracy_of_clean"] == pytest.approx(
+        honest["summary"]["accuracy"]["mean"], abs=1e-6
+    )
     assert same["changed"]["train.epochs"] == 1 and same["weights"] == "none"
     assert 0 < honest["test_pictures"] < same["test_pictures"] and 0 <= honest["validation_accuracy"] <= 1
     assert honest["summary"]["folds"] == 1 and honest["summary"]["accuracy"]["low"] <= honest["summary"]["accuracy"]["high"]
