@@ -13,7 +13,8 @@ ROW = 0.2  # inches a system
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Write a PNG; table holds the leaderboard's rows of one metric, one a system. What was not run has no mark."""
+    """Write a PNG; table holds the leaderboard's rows of one metric, one a system. A system without any figure is left out."""
+    table = table[table[["published", "same_protocol", "honest"]].notna().any(axis=1)]
     order = {"by": ["ours", "document", "published"], "ascending": [True, True, False]}
     table = table.assign(ours=table.document == "ours").sort_values(**order, kind="stable").reset_index(drop=True)
     y = np.arange(len(table))
@@ -33,5 +34,5 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     lowest = table[["published", "same_protocol", "honest", "honest_low"]].min().min()
     panel.set(xlim=(np.floor(lowest * 20) / 20 - 0.02, 1.01), ylim=(len(table) - 0.5, -0.5), xlabel="Accuracy on the test pictures")
     panel.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, title="Systems in grey were not run")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, title="Published systems in grey were not run")
     figure.savefig(path, dpi=100, metadata={"Software": None})  # the version of matplotlib would change the bytes

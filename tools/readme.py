@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
+
+from benchmarks.leaderboard import BY_LEAK
 from stages.report.sections.summary import NAMES
 from tools.markers import replace_part
 
 README = Path("README.md")
+FILES = ("summary", "dedupe", "split", "leaderboard")
 
 
 def main() -> None:
@@ -16,8 +20,12 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """Marker name -> Markdown table, from the metrics that are in metrics/ now."""
-    summary, dedupe, split = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("summary", "dedupe", "split"))
-    return {"results": _results(summary), "leaks": _leaks(dedupe, split)}
+    summary, dedupe, split, leaderboard = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in FILES)
+    return {
+        "results": _results(summary),
+        "leaks": _leaks(dedupe, split),
+        "leaderboard": _leaderboard(leaderboard["rows"]),
+    }
 
 
 def _results(summary: dict) -> str:
@@ -58,6 +66,22 @@ def _leaks(dedupe: dict, split: dict) -> str:
         "",
         f"In this project's split: {split['leaks']['test_pictures']} test pictures in training, {split['leaks']['patients']} patients on both sides.",
     ]
+    return "\n".join(lines)
+
+
+def _leaderboard(rows: list[dict]) -> str:
+    table = pd.DataFrame(rows)
+    accuracies = table.pivot(index="recipe", columns="metric", values="same_protocol")
+    run = table[(table.metric == "accuracy") & table[["same_protocol", "honest"]].notna().any(axis=1)]
+    lines = [
+        "| system | published | authors' protocol | on leaked pictures | on the others | honest |",
+        "| --- | ---: | ---: | ---: | ---: | :---: |",
+    ]
+    for row in run.itertuples():
+        parts = (accuracies.loc[row.recipe].get(name) for name in BY_LEAK)
+        shown = [row.published, row.same_protocol, *parts]
+        interval = f"{row.honest:.3f} ({row.honest_low:.3f} to {row.honest_high:.3f})" if pd.notna(row.honest) else ""
+        lines.append(" | ".join([f"| {row.recipe}", *("" if pd.isna(value) else f"{value:.3f}" for value in shown), interval]) + " |")
     return "\n".join(lines)
 
 
