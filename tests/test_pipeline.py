@@ -2,20 +2,17 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import run, shrink_phantom
 
 from tools.layout import apply_recipe, lay_out
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 
 SMALL = {
     "data.sources": ["phantom"],
@@ -31,14 +28,6 @@ SMALL = {
 }
 
 
-def run(*command: str, cwd: Path, ok: bool = True) -> str:
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("BRAIN_MRI_MIRROR", None)
-    result = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert (result.returncode == 0) == ok, f"{' '.join(command)}: {result.stdout}"
-    return result.stdout
-
-
 def ran(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", output))
 
@@ -52,9 +41,7 @@ def clone(tmp_path_factory) -> Path:
     with contextlib.chdir(ROOT):
         lay_out(folder, recipe)
     (folder / ".dvc/config.local").unlink()  # this one is a git repository of its own
-    sources = yaml.safe_load((folder / "data/sources.yaml").read_text())
-    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))
+    shrink_phantom(folder)
     run("git", "init", "-q", "-b", "main", cwd=folder)
     run("git", "config", "user.email", "test@example.org", cwd=folder)
     run("git", "config", "user.name", "test", cwd=folder)

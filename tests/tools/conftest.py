@@ -2,8 +2,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-import yaml
-from small_checkout import run
+from commands import run, shrink_phantom
 from synthetic import ROOT
 
 from tools.layout import lay_out
@@ -15,8 +14,6 @@ def checkout(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     with contextlib.chdir(ROOT):
         lay_out(folder, ROOT / "recipes/demo.yaml")
-    sources = yaml.safe_load((folder / "data/sources.yaml").read_text())
-    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))
+    shrink_phantom(folder)
     run("git", "init", "-q", cwd=folder)
     return folder

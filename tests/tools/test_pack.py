@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_checkout import NAME, SMALL, run
+from commands import run
+from small_cell import NAME, SMALL
 
 from tools import unpack
 

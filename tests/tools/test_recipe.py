@@ -5,7 +5,8 @@ import sys
 
 import pytest
 import yaml
-from small_checkout import NAME, SMALL, run
+from commands import run
+from small_cell import NAME, SMALL
 
 
 def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_nothing(checkout):

@@ -1,16 +1,13 @@
-"""Commands in a checkout with a small synthetic data set, as a user runs them."""
+"""Commands in a checkout of the test's own, as a user runs them, on a small synthetic data set."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 BIN = Path(sys.executable).parent
-NAME = "ours-lite0-whole-sartaj-naive"
-SMALL = [
-    "data.sources=[phantom]", "model.backbone=mobilenetv3_small_050", "model.weights=none", "model.image_size=48", "train.epochs=1",
-    "train.precision=float32", "aggregate.resamples=50",
-]  # fmt: skip
 
 
 def run(*command: str, cwd: Path, ok: bool = True) -> str:
@@ -20,3 +17,11 @@ def run(*command: str, cwd: Path, ok: bool = True) -> str:
     result = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert (result.returncode == 0) == ok, f"{' '.join(command)}: {result.stdout}"
     return result.stdout
+
+
+def shrink_phantom(checkout: Path) -> None:
+    """Let the synthetic set of a checkout have five patients a class."""
+    path = checkout / "data/sources.yaml"
+    sources = yaml.safe_load(path.read_text())
+    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
+    path.write_text(yaml.safe_dump(sources))
