@@ -72,6 +72,18 @@ def test_every_kind_of_copy_is_found_named_and_nothing_else():
     assert result["kept_labels"] == {"glioma": 40} and result["conflicting_clusters"] == 0
 
 
+def test_a_cut_that_takes_a_little_more_or_less_than_the_head_is_a_copy():
+    members = {}
+    for number in range(7):
+        image = smooth(number).resize((240, 280), Image.Resampling.BICUBIC)  # whose border is 24 wide
+        left, top, right, bottom = np.random.default_rng(number).integers(-1, 3, 4)
+        cut = image.crop((24 + left, 24 + top, 216 - right, 256 - bottom))
+        members |= {f"glioma/{number:02}.jpg": jpeg(image), f"glioma/{number:02}_cut.jpg": jpeg(cut)}
+    table = clusters(members)
+    assert table.cluster.nunique() == table.group.nunique() == 7
+    assert table["copy"].tolist() == ["original", "cropped"] * 7
+
+
 def test_black_pictures_are_pictures_of_their_own():
     members = {f"glioma/{number}.png": encode(smooth(number)) for number in range(10)}
     members |= {f"normal/black{side}.png": encode(Image.new("L", (side, side))) for side in (50, 60, 70)}
