@@ -132,6 +132,9 @@ class Train(Section):
     step_factor: Positive = Field(description="schedule step: factor of a drop")
     label_smoothing: Fraction = Field(description="share of a label's probability that is spread over all classes")
     class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
+    ema_epochs: Annotated[Number, Field(ge=0)] = Field(
+        description="about how many epochs the moving average of the weights, which is validated and kept, looks back; 0: the last weights"
+    )
     patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"

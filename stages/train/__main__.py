@@ -12,6 +12,7 @@ from stages.model import normalisation
 from stages.params import load_params
 from stages.train.checkpoint import Checkpoints
 from stages.train.folds import WEIGHTS, class_names, read_samples, share_cores, train_folds
+from stages.train.memory import advise_on_memory
 
 
 def main() -> None:
@@ -21,7 +22,8 @@ def main() -> None:
     device = pick_device()
     platform = f"{device.type} {threads} {pick_precision(params.train.precision, device)} {torch.__version__}"
     checkpoints = Checkpoints(params, [PIXELS, INDEX, SAMPLES, WEIGHTS], platform)
-    trained = train_folds(params, samples, checkpoints, together, threads)
+    with advise_on_memory(params):
+        trained = train_folds(params, samples, checkpoints, together, threads)
 
     MODELS.mkdir(parents=True, exist_ok=True)
     for result in trained:

@@ -26,25 +26,28 @@ class Checkpoints:
                 key.update(hashlib.file_digest(file, "sha256").digest())
         self.folder = SCRATCH / key.hexdigest()[:16]
 
-    def save(self, fold: int, seed: int, model, optimizer, result) -> None:
-        """Replace the checkpoint of this fold and seed; a kill in the middle leaves the one before."""
+    def save(self, fold: int, seed: int, parts: dict, result) -> None:
+        """Replace the checkpoint of this fold and seed; a kill in the middle leaves the one before.
+
+        parts: modules and optimisers by name, with "model" among them.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": result.history, "best": result.best}
+        state = {name: part.state_dict() for name, part in parts.items()} | {"history": result.history, "best": result.best}
         path = self._path(fold, seed)
         part = path.with_suffix(".part")
         torch.save(state, part)
         os.replace(part, path)
 
-    def resume(self, fold: int, seed: int, model, optimizer, result) -> None:
-        """Put the checkpoint of this fold and seed, if there is one, into model, optimizer and result."""
+    def resume(self, fold: int, seed: int, parts: dict, result) -> None:
+        """Put the checkpoint of this fold and seed, if there is one, into the parts and result."""
         path = self._path(fold, seed)
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["model"].keys() != model.state_dict().keys():
+        if state["model"].keys() != parts["model"].state_dict().keys():
             return  # frozen layers were in the model then and are not now, or the other way round: begins anew
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         result.history, result.best = state["history"], state["best"]
         print(f"fold {fold}, seed {seed}: goes on after epoch {len(result.history)}, from {path}")
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from stages.model import train_mode
@@ -18,7 +19,7 @@ from stages.train.optim import learning_rate, make_optimizer
 
 @dataclass
 class Result:
-    """One dict an epoch, and the weights (on the CPU) of the epoch with the best validation macro-F1."""
+    """One dict an epoch, and the weights (on the CPU) of the epoch with the best validation macro-F1; with ema_epochs, their running mean there."""
 
     history: list[dict] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -45,7 +46,9 @@ def train_fold(
     result = Result()
     optimizer = make_optimizer(model, params)
     class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
-    checkpoints.resume(fold, seed, model, optimizer, result)
+    average = running_mean(model, params.ema_epochs * -(-len(train.rows) // params.batch_size))
+    parts = {"model": model, "optimizer": optimizer, "average": average}
+    checkpoints.resume(fold, seed, parts, result)
 
     for epoch in range(len(result.history), params.epochs):
         if _out_of_patience(result.history, params.patience):
@@ -71,6 +74,7 @@ def train_fold(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            average.update_parameters(model)
             total += loss.detach() * len(batch)
         train_loss = float(total) / sum(map(len, batches))
         if not torch.isfinite(torch.tensor(train_loss)):
@@ -79,12 +83,12 @@ def train_fold(
                 f"Lower train.lr (now {params.lr:g})."
             )
 
-        scores = _validate(model, images, validation, precision)
+        scores = _validate(average.module, images, validation, precision)
         result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
         best = _best(result.history)
         if best == epoch:
-            result.best = cpu_state(model)
-        checkpoints.save(fold, seed, model, optimizer, result)
+            result.best = cpu_state(average.module)
+        checkpoints.save(fold, seed, parts, result)
         tqdm.write(
             f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
@@ -92,6 +96,11 @@ def train_fold(
     for number, epoch in enumerate(result.history):
         epoch["kept"] = number == _best(result.history)
     return result
+
+
+def running_mean(model: nn.Module, steps: float) -> AveragedModel:
+    """The exponential moving average of a model's weights and buffers, over about so many steps; with less than one, the last weights."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / max(steps, 1)), use_buffers=True)
 
 
 def cpu_state(model: nn.Module) -> dict[str, Tensor]:

@@ -60,6 +60,57 @@ def test_a_fold_that_diverges_ends_the_others_with_its_line(cores):
 
 
 @pytest.mark.skipif(cpu_count() < 2, reason="one core: the folds are trained one after another")
+def test_a_worker_that_is_killed_ends_the_run_with_one_line_and_the_next_goes_on(cores):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "2"}
+    configure({"train.epochs": 6})
+    train_stage.main()
+    expected = outputs()
+    for file in expected:
+        Path(file).unlink()
+
+    running = subprocess.Popen(STAGE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any(SCRATCH.glob("*/*.pt")):
+        assert running.poll() is None, "ended before its first checkpoint"
+        time.sleep(0.02)
+    children = subprocess.run(["pgrep", "-P", str(running.pid), "-f", "loky"], capture_output=True, text=True).stdout.split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "was killed, most likely" in error and "train.batch_size (now 16)" in error and "Traceback" not in error
+    assert not Path("metrics/train.json").exists()
+
+    again = subprocess.run(STAGE, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert outputs() == expected
+
+
+LITTLE_MEMORY = """
+import resource
+from stages.train.__main__ import main
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28,) * 2)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory as Linux does")
+def test_where_memory_runs_out_it_says_what_to_lower(project):  # noqa: F811
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "1"}
+    configure({"model.backbone": "vgg11"})
+    ended = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Memory ran out. Lower train.batch_size (now 16) or model.image_size (now 32)"), ended.stderr
+
+
+@pytest.mark.parametrize("changes", [{"model.backbone": "keras_cnn"}, {"model.backbone": "vgg11", "model.head": 16}])
+def test_a_network_built_for_one_size_refuses_small_epochs(cores, changes):
+    cores(1)
+    configure({"train.small_epochs": 1, "train.small_size": 16, "train.epochs": 2} | changes)
+    with pytest.raises(SystemExit, match="train.small_epochs: .* is built for model.image_size 32 .* train.small_size 16"):
+        train_stage.main()
+
+
+@pytest.mark.skipif(cpu_count() < 2, reason="one core: the folds are trained one after another")
 def test_killed_from_outside_its_workers_end_and_the_next_run_goes_on(cores):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "2"}
     configure({"train.epochs": 6})

@@ -194,9 +194,9 @@ def test_a_checkpoint_of_another_cut_is_left_alone():
     checkpoints = Checkpoints(params, [], "test")
     saved = Result(history=[{"epoch": 1}])
     for source, target, expected in ((model, rest, []), (model, model, saved.history), (rest, rest, saved.history)):
-        checkpoints.save(0, 0, source, make_optimizer(source, params.train), saved)
+        checkpoints.save(0, 0, {"model": source, "optimizer": make_optimizer(source, params.train)}, saved)
         result = Result()
-        checkpoints.resume(0, 0, target, make_optimizer(target, params.train), result)
+        checkpoints.resume(0, 0, {"model": target, "optimizer": make_optimizer(target, params.train)}, result)
         assert result.history == expected
 
 

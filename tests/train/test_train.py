@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
-from stages.model import load_state, recreate_model
+from stages.model import load_state, normalisation, recreate_model
 from stages.params import load_params
 from stages.train import __main__ as train_stage
 from stages.train import folds
@@ -203,6 +203,29 @@ def test_patience_stops_early_and_the_best_epoch_is_kept(project):
         assert len(epochs) - 1 - epochs.reset_index().kept.idxmax() == 2
         best = epochs[epochs.kept].iloc[0]
         assert best.validation_macro_f1 == epochs.validation_macro_f1.max()
+
+
+def test_the_moving_average_is_what_is_validated_and_kept_and_training_does_not_feel_it(project):
+    configure({"train.ema_epochs": 0, "train.lr": 0.01})
+    train_stage.main()
+    last, weights = history(), load_file("data/models/fold-0-seed-0.safetensors")
+    configure({"train.ema_epochs": 2})
+    train_stage.main()
+    mean, averaged = history(), load_file("data/models/fold-0-seed-0.safetensors")
+    assert mean.train_loss.tolist() == last.train_loss.tolist()
+    assert mean.validation_loss.tolist() != last.validation_loss.tolist()
+    assert not torch.equal(averaged["conv_stem.weight"], weights["conv_stem.weight"])
+
+    best = mean[(mean.fold == 0) & mean.kept].iloc[0]
+    samples = read_table(SAMPLES)
+    rows = [int(name[8:10]) for name in samples.image_id[(samples.fold == 0) & (samples.role == "validation")]]
+    model = recreate_model(json.loads(Path("data/models/model.json").read_text())).eval()
+    load_state(model, averaged)
+    x = torch.from_numpy(np.load(PIXELS)[rows])[:, None].expand(-1, 3, -1, -1) / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in normalisation("mobilenetv3_small_050"))
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(model((x - mean) / std), torch.tensor(rows) % 3)
+    assert float(loss) == pytest.approx(best.validation_loss, abs=1e-5)
 
 
 def test_a_frozen_backbone_stays_what_it_was(project):

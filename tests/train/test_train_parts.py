@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from stages.device import pick_precision
 from stages.model import create_model
 from stages.params import Augment, load_params
 from stages.train.data import Images, Rows, random_changes
-from stages.train.loop import _draw, inverse_frequency
+from stages.train.loop import _draw, inverse_frequency, running_mean
 from stages.train.optim import learning_rate, make_optimizer
 
 NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0}
@@ -110,3 +111,18 @@ def test_precision_follows_the_choice():
     assert pick_precision("float32", CPU) is torch.float32 and pick_precision("bfloat16", CPU) is torch.bfloat16
     assert pick_precision("auto", torch.device("cuda")) is torch.bfloat16
     assert pick_precision("auto", CPU) in (torch.float32, torch.bfloat16)
+
+
+def test_the_running_mean_follows_the_formula_and_without_steps_it_is_the_last_weights():
+    model = nn.BatchNorm1d(1)
+    mean, last = running_mean(model, 4), running_mean(model, 0)
+    expected = None
+    for value in (3.0, 5.0, -2.0, 10.0):
+        for tensor in (model.weight.data, model.running_mean):
+            tensor.fill_(value)
+        mean.update_parameters(model)
+        last.update_parameters(model)
+        expected = value if expected is None else 0.75 * expected + 0.25 * value
+    for tensor in ("weight", "running_mean"):
+        assert getattr(mean.module, tensor).item() == pytest.approx(expected)
+        assert getattr(last.module, tensor).item() == 10
