@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check lint readme recipe leaderboard pack unpack bench export serve lock clean
+.PHONY: demo test check lint readme recipe leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -35,6 +35,9 @@ unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.
 
 bench: .venv/bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
 	.venv/bench/bin/python -m benchmarks.speed $(ARGS)
+
+torture: .venv/installed  ## inject faults into the pipeline, and what it survives in docs/reliability.md [ARGS="--only kill --tries 3"]
+	python -m tools.torture $(ARGS)
 
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -36,7 +37,11 @@ def scan(archives: dict[str, Path], max_megapixels: float, thumbnails: Path, hea
 
     jobs = [(i, members[i : i + CHUNK], max_megapixels, thumbnails, heads) for i in range(0, len(members), CHUNK)]
     rows = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(members), unit=" pictures", desc="merge", disable=None) as bar:
+    leave_ctrl_c_to_me = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with (
+        ProcessPoolExecutor(os.cpu_count(), **leave_ctrl_c_to_me) as pool,
+        tqdm(total=len(members), unit=" pictures", desc="merge", disable=None) as bar,
+    ):
         for some in pool.map(_scan_chunk, jobs):
             rows += some
             bar.update(len(some))

@@ -1,6 +1,7 @@
 """Decode and resize on all cores, straight into one array."""
 
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,11 @@ def render(index: pd.DataFrame, size: int, geometry: str) -> np.ndarray:
         for rows in (index.iloc[i : i + CHUNK] for i in range(0, len(index), CHUNK))
     ]
     pixels = np.empty((len(index), size, size), np.uint8)
-    with ProcessPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(index), unit=" pictures", desc="preprocess", disable=None) as bar:
+    leave_ctrl_c_to_me = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with (
+        ProcessPoolExecutor(os.cpu_count(), **leave_ctrl_c_to_me) as pool,
+        tqdm(total=len(index), unit=" pictures", desc="preprocess", disable=None) as bar,
+    ):
         for number, chunk in enumerate(pool.map(_render_chunk, jobs)):
             pixels[number * CHUNK : number * CHUNK + len(chunk)] = chunk
             bar.update(len(chunk))

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -43,7 +44,11 @@ class Checkpoints:
         path = self._path(fold, seed)
         if not path.exists():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError):
+            print(f"{path} is damaged: this training begins anew")
+            return
         if state["model"].keys() != parts["model"].state_dict().keys():
             return  # frozen layers were in the model then and are not now, or the other way round: begins anew
         for name, part in parts.items():

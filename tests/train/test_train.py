@@ -176,6 +176,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project, monkeypatch,
     assert outputs() == expected
 
 
+@pytest.mark.parametrize("kept", [0, 0.1, 0.9], ids=["empty", "begun", "cut short"])
+def test_a_damaged_checkpoint_is_said_and_begun_anew(project, monkeypatch, capsys, kept):
+    train_stage.main()
+    expected = outputs()
+    for file in expected:
+        Path(file).unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folds, "cpu_state", lambda model: (_ for _ in ()).throw(KeyboardInterrupt))
+        train_stage.main()
+    path = next(SCRATCH.glob("*/fold-0-seed-0.pt"))
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    train_stage.main()
+    assert f"{path.name} is damaged: this training begins anew" in capsys.readouterr().out
+    assert outputs() == expected
+
+
 def test_a_checkpoint_of_other_params_or_inputs_is_left_alone(project):
     inputs = [PIXELS, INDEX, SAMPLES]
     before = Checkpoints(load_params(), inputs, "cpu").folder

@@ -1,0 +1,81 @@
+"""The fault injection itself: it notices what is wrong, and a short selection of it holds."""
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tools.torture import hostile, params
+from tools.torture.project import Project, complaint, fingerprint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project():
+    with contextlib.chdir(ROOT):
+        project = Project()
+        yield project
+        project.remove()
+
+
+def test_every_mistake_in_the_params_is_named(project):
+    wrong = params.mistaken(project, 1, np.random.default_rng(0))
+    assert len(wrong) > 800
+    assert not any(wrong), [line for line in wrong if line][:3]
+
+
+def test_odd_and_damaged_files_hold():
+    command = [sys.executable, "-m", "tools.torture", "--only", "pictures", "archives", "--tries", "24"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "| odd and damaged pictures | 24 | 24 |" in ended.stdout and "| odd and damaged archives | 24 | 24 |" in ended.stdout
+
+
+def test_a_picture_that_is_not_what_it_should_be_is_noticed(project, monkeypatch):
+    def of_another_size(rng):
+        data, (width, height) = hostile.KINDS["grey"](rng)
+        return data, (width + 1, height)
+
+    kinds = {"grey": hostile.KINDS["grey"], "other": of_another_size, "noise": lambda rng: (b"no picture", (5, 5))}
+    monkeypatch.setattr(hostile, "KINDS", kinds | {"text": hostile.KINDS["text"]})
+    wrong = hostile.pictures(project, 60, np.random.default_rng(0))
+    assert 15 < sum(map(bool, wrong)) < 45
+    assert any("is not an image" in line for line in wrong)
+
+
+def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
+    stage = hostile._stage
+
+    def leaving(folder, *arguments, **options):
+        fault = stage(folder, *arguments, **options)
+        (folder / "data/raw").mkdir(exist_ok=True)
+        (folder / "data/raw/half.part").touch()
+        return fault
+
+    monkeypatch.setattr(hostile, "_stage", leaving)
+    assert all("half.part" in line for line in hostile.archives(project, 2, np.random.default_rng(0)))
+
+
+def test_a_changed_output_is_noticed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("one.csv", "folder/two.csv", "folder/three.csv"):
+        (tmp_path / name).write_text(name)
+    outs = [{"path": "one.csv"}, {"path": "folder"}]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"a": {"outs": outs}, "b": {}}}))
+    project = Project()
+    project.undisturbed = lambda: None
+    project.expected = fingerprint(tmp_path)
+    assert project.expected.keys() == {"dvc.lock", "one.csv", "folder/two.csv", "folder/three.csv"}
+    assert project.differences(tmp_path) == ""
+    (tmp_path / "folder/two.csv").write_text("other")
+    (tmp_path / "folder/three.csv").unlink()
+    assert project.differences(tmp_path) == "other bytes in folder/three.csv, folder/two.csv"
+
+
+def test_a_failure_has_to_be_one_and_to_be_readable():
+    assert complaint(0, "") and complaint(1, "Traceback (most recent call last):") and not complaint(1, "data/x: No space left on device")

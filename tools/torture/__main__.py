@@ -1,0 +1,87 @@
+"""Injects faults into the real commands on synthetic data, and shows which of them hold.
+
+make torture                       all of them, and the table in docs/reliability.md
+python -m tools.torture --only kill
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from tools.markers import replace_part
+from tools.torture import disk, hostile, kill, machine, params
+from tools.torture.project import Project
+
+TABLE = Path("docs/reliability.md")
+
+
+class Fault(NamedTuple):
+    """run(project, tries, rng) gives what went wrong in each try, empty where the pipeline held."""
+
+    what: str
+    tries: int
+    run: Callable[[Project, int, np.random.Generator], list[str]]
+    needs_root: bool = False
+
+
+FAULTS = {
+    "kill": Fault("killed at a random moment (SIGKILL)", 24, partial(kill.ended_by, signal.SIGKILL)),
+    "term": Fault("ended at a random moment (SIGTERM)", 12, partial(kill.ended_by, signal.SIGTERM)),
+    "interrupt": Fault("interrupted at a random moment (Ctrl-C)", 12, partial(kill.ended_by, signal.SIGINT)),
+    "disk-full": Fault("disk full under data/", 4, partial(disk.full, "data"), needs_root=True),
+    "cache-full": Fault("disk full under DVC's cache", 4, partial(disk.full, ".dvc/cache"), needs_root=True),
+    "read-only": Fault("metrics/ cannot be written to", 1, partial(disk.read_only, "metrics"), needs_root=True),
+    "cache": Fault("a byte changed in DVC's cache", 4, disk.damaged_cache),
+    "checkpoint": Fault("a checkpoint cut short", 3, disk.damaged_checkpoint),
+    "other-params": Fault("checkpoints of other params", 1, disk.checkpoint_of_other_params),
+    "two": Fault("two `dvc repro` at once", 2, machine.two_at_once),
+    "elsewhere": Fault("another folder, umask, locale, time zone, number of cores", 2, machine.elsewhere),
+    "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
+    "pictures": Fault("odd and damaged pictures", 5000, hostile.pictures),
+    "archives": Fault("odd and damaged archives", 100, hostile.archives),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=FAULTS, metavar="FAULT", help=f"of {', '.join(FAULTS)}")
+    parser.add_argument("--tries", type=int, help="of each fault, instead of its own number")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments and files (default 0)")
+    arguments = parser.parse_args()
+
+    project, rows, broken = Project(), [], False
+    try:
+        for name in tqdm(arguments.only or FAULTS, desc="faults", disable=None):
+            fault = FAULTS[name]
+            if fault.needs_root and os.geteuid() != 0:
+                rows.append((fault.what, 0, "not tried: mounting a small disk takes root"))
+                continue
+            begun = time.monotonic()
+            wrong = fault.run(project, arguments.tries or fault.tries, np.random.default_rng(arguments.seed))
+            held = sum(not fault for fault in wrong)
+            rows.append((fault.what, len(wrong), f"{held}"))
+            tqdm.write(f"{fault.what}: {held} of {len(wrong)} held, {time.monotonic() - begun:.0f} s")
+            for line in dict.fromkeys(filter(None, wrong)):
+                tqdm.write(f"  {line}", file=sys.stderr)
+            broken |= held < len(wrong)
+    finally:
+        project.remove()
+
+    lines = ["| fault | tries | held |", "| --- | ---: | ---: |", *(f"| {what} | {tries} | {held} |" for what, tries, held in rows)]
+    print("\n".join(lines))
+    if not arguments.only:
+        replace_part(TABLE, "torture", "\n".join(lines))
+    sys.exit(broken)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""Generated files that are no proper pictures, or odd ones, and archives that are none: through the stages download and merge."""
+
+import io
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from stages.catalog import CATALOG, read_table
+from tools.layout import set_params
+from tools.torture.project import Project
+
+MEGABYTES = 2048  # of memory that a stage may take
+SECONDS = 120  # that it may take
+PICTURES_AN_ARCHIVE = 250
+
+Generator = np.random.Generator
+Kind = Callable[[Generator], tuple[bytes, tuple[int, int] | None]]  # a file, and its size if it is a proper picture
+
+
+def pictures(project: Project, tries: int, rng: Generator) -> list[str]:
+    """Every picture is in the catalog, with its size if it is a proper one, or in rejected.csv with its reason; a proper one is never rejected."""
+    wrong = []
+    while len(wrong) < tries:
+        made = {
+            f"Training/glioma_tumor/{number:04}-{(kind := rng.choice(list(KINDS)))}.jpg": KINDS[kind](rng)
+            for number in range(PICTURES_AN_ARCHIVE)
+        }
+        folder = _with_archive(project, "pictures", {name: data for name, (data, _) in made.items()})
+        fault = _stage(folder, "download", "sartaj") or _stage(folder, "merge")
+        found = {} if fault else _found(folder)
+        for name, (_, size) in list(made.items())[: tries - len(wrong)]:
+            if fault:
+                wrong.append(fault)
+            elif name not in found:
+                wrong.append(f"{name} is lost")
+            elif size and found[name] != size:
+                wrong.append(f"{name} of {size} is {found[name]}")
+            else:
+                wrong.append("")
+        shutil.rmtree(folder)
+    return wrong
+
+
+def archives(project: Project, tries: int, rng: Generator) -> list[str]:
+    """An archive is taken whole or refused with one line, and then nothing of it is there."""
+    wrong = []
+    for _ in range(tries):
+        folder = _with_archive(project, "archives", None)
+        zipped = folder / "mirror/sartajbhuvaji/brain-tumor-classification-mri.zip"
+        zipped.parent.mkdir(parents=True)
+        kind = rng.choice(list(ARCHIVES))
+        zipped.write_bytes(ARCHIVES[kind](rng))
+        fault = _stage(folder, "download", "sartaj", refusable=True)
+        left = [path.name for path in (folder / "data/raw").glob("*")]
+        outside = [path for path in folder.parent.glob("escaped*")]
+        if not fault and (outside or len(left) not in (0, 2)):
+            fault = f"it left {', '.join(map(str, outside)) or ', '.join(left)}"
+        wrong.append(f"{kind}: {fault}" if fault else "")
+        shutil.rmtree(folder)
+    return wrong
+
+
+def _with_archive(project: Project, name: str, members: dict[str, bytes] | None) -> Path:
+    """A folder in which the stages take sartaj from the mirror, whose archive has these members."""
+    folder = project.lay_out(name)
+    registry = folder / "data/sources.yaml"
+    sources = yaml.safe_load(registry.read_text())
+    sources["sartaj"]["archive"].pop("editions", None)  # what the published one has in it
+    registry.write_text(yaml.safe_dump(sources))
+    set_params(folder / "params.yaml", {"data.sources": ["sartaj"], "merge.max_rejected": 10**9}, "tools.torture")
+    if members is not None:
+        path = folder / "mirror/sartajbhuvaji/brain-tumor-classification-mri.zip"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(_zip(members))
+    return folder
+
+
+def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def _stage(folder: Path, stage: str, *arguments: str, refusable: bool = False) -> str:
+    """Run a stage; what is wrong with how it went, empty if nothing is."""
+    begun = time.monotonic()
+    with (folder / "torture.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"stages.{stage}", *arguments],
+            cwd=folder, env=os.environ | {"BRAIN_MRI_MIRROR": str(folder / "mirror")}, stdout=log, stderr=log,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+    code, output = os.waitstatus_to_exitcode(status), (folder / "torture.log").read_text(errors="replace")
+    if "Traceback" in output or code not in (0, 1):
+        return f"{stage} crashed: {output.strip()[-200:]}"
+    if code and not refusable:
+        return f"{stage} refused: {output.strip()[-200:]}"
+    if usage.ru_maxrss > MEGABYTES * 2**10:
+        return f"{stage} took {usage.ru_maxrss // 2**10} MB"
+    seconds = time.monotonic() - begun
+    return f"{stage} took {seconds:.0f} s" if seconds > SECONDS else ""
+
+
+def _found(folder: Path) -> dict[str, tuple[int, int] | str]:
+    """Member -> its size in the catalog, or the reason of its rejection."""
+    catalog, rejected = read_table(folder / CATALOG), read_table(folder / CATALOG.with_name("rejected.csv"))
+    sizes = {row.member: (row.width, row.height) for row in catalog.itertuples()}
+    return sizes | {row.image_id.removeprefix("sartaj/"): row.reason for row in rejected.itertuples()}
+
+
+def _image(rng: Generator) -> Image.Image:
+    small = rng.integers(0, 256, (rng.integers(3, 9), rng.integers(3, 9))).astype(np.uint8)
+    return Image.fromarray(small).resize(tuple(rng.integers(20, 200, 2).tolist()), Image.Resampling.BICUBIC)
+
+
+def _encoded(image: Image.Image, form: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def _of_mode(mode: str, *forms: str) -> Kind:
+    def make(rng: Generator) -> tuple[bytes, tuple[int, int]]:
+        image = _image(rng).convert(mode)
+        return _encoded(image, str(rng.choice(forms))), image.size
+
+    return make
+
+
+def _sixteen_bit(rng: Generator) -> tuple[bytes, tuple[int, int]]:
+    image = Image.fromarray(np.asarray(_image(rng)).astype(np.uint16) * 257)
+    return _encoded(image, str(rng.choice(["PNG", "TIFF"]))), image.size
+
+
+def _animated(rng: Generator) -> tuple[bytes, tuple[int, int]]:
+    image = _image(rng)
+    return _encoded(image, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)]), image.size
+
+
+def _turned(rng: Generator) -> tuple[bytes, tuple[int, int]]:
+    image, exif = _image(rng), Image.Exif()
+    exif[0x0112] = int(rng.integers(1, 9))  # orientation
+    return _encoded(image, "JPEG", exif=exif), image.size
+
+
+def _of_size(*sizes: tuple[int, int]) -> Kind:
+    def make(rng: Generator) -> tuple[bytes, tuple[int, int]]:
+        size = sizes[rng.integers(len(sizes))]
+        return _encoded(Image.new("L", size, int(rng.integers(256))), str(rng.choice(["PNG", "BMP", "TIFF"]))), size
+
+    return make
+
+
+def _any_file(rng: Generator) -> bytes:
+    return _encoded(_image(rng), str(rng.choice(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])))
+
+
+def _cut(data: bytes, rng: Generator) -> bytes:
+    return data[: rng.integers(len(data))]
+
+
+def _bits_flipped(data: bytes, rng: Generator) -> bytes:
+    changed = bytearray(data)
+    for place in rng.integers(0, len(data), rng.integers(1, 20)):
+        changed[place] ^= 1 << rng.integers(8)
+    return bytes(changed)
+
+
+def _png_bomb(rng: Generator) -> bytes:
+    """A small file whose header declares up to 65,000 x 65,000 pixels."""
+    data = bytearray(_encoded(_image(rng), "PNG"))
+    data[16:24] = struct.pack(">II", *rng.integers(20_000, 65_000, 2).tolist())
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def _either(make: Callable[[Generator], bytes]) -> Kind:
+    return lambda rng: (make(rng), None)
+
+
+KINDS: dict[str, Kind] = {
+    "grey": _of_mode("L", "JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"),
+    "colour": _of_mode("RGB", "JPEG", "PNG", "BMP", "TIFF", "WEBP"),
+    "CMYK": _of_mode("CMYK", "JPEG", "TIFF"),
+    "palette": _of_mode("P", "PNG", "GIF", "BMP"),
+    "alpha": _of_mode("RGBA", "PNG", "TIFF", "WEBP"),
+    "bilevel": _of_mode("1", "PNG", "TIFF", "BMP"),
+    "16 bit": _sixteen_bit,
+    "animated": _animated,
+    "turned": _turned,
+    "extreme": _of_size((1, 1), (20_000, 1), (1, 20_000), (3, 2)),
+    "cut": _either(lambda rng: _cut(_any_file(rng), rng)),
+    "flipped": _either(lambda rng: _bits_flipped(_any_file(rng), rng)),
+    "bomb": _either(_png_bomb),
+    "zeros": _either(lambda rng: bytes(rng.integers(1, 5000))),
+    "empty": _either(lambda rng: b""),
+    "noise": _either(lambda rng: rng.bytes(rng.integers(1, 5000))),
+    "text": _either(lambda rng: b"<html><body>404 Not Found</body></html>\n" * rng.integers(1, 50)),
+    "zip": _either(lambda rng: _zip({"inner.jpg": _any_file(rng)})),
+}
+
+
+def _members(rng: Generator) -> dict[str, bytes]:
+    return {f"Training/glioma_tumor/{number}.jpg": _any_file(rng) for number in range(rng.integers(1, 12))}
+
+
+def _named(*names: str) -> Callable[[Generator], bytes]:
+    """Proper members, and one of these names."""
+    return lambda rng: _zip(_members(rng) | {names[rng.integers(len(names))]: b"x"})
+
+
+def _special(rng: Generator) -> bytes:
+    """With a symbolic link, a device, a pipe or a socket among the members."""
+    info = zipfile.ZipInfo("Training/glioma_tumor/link.jpg")
+    info.create_system = 3
+    info.external_attr = (int(rng.choice([stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])) | 0o777) << 16
+    file = io.BytesIO(_zip(_members(rng)))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(info, "/etc/passwd")
+    return file.getvalue()
+
+
+def _twice(rng: Generator) -> bytes:
+    members = _members(rng)
+    file = io.BytesIO(_zip(members))
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "a") as archive:
+        warnings.simplefilter("ignore")  # of duplicate names
+        archive.writestr(str(rng.choice(list(members))), b"other bytes")
+    return file.getvalue()
+
+
+ARCHIVES: dict[str, Callable[[Generator], bytes]] = {
+    "proper": lambda rng: _zip(_members(rng)),
+    "cut": lambda rng: _cut(_zip(_members(rng)), rng),
+    "flipped": lambda rng: _bits_flipped(_zip(_members(rng), zipfile.ZIP_DEFLATED), rng),
+    "bomb": lambda rng: _zip(_members(rng) | {"Training/glioma_tumor/bomb.jpg": bytes(2**27)}, zipfile.ZIP_DEFLATED),
+    "nested": lambda rng: _zip({"Training/glioma_tumor/inner.zip": _zip(_members(rng))}),
+    "absolute": _named("/escaped.jpg", "C:\\escaped.jpg", "\\\\host\\escaped.jpg"),
+    "leads out": _named("../escaped.jpg", "Training/../../../escaped.jpg", "..\\escaped.jpg"),
+    "odd names": _named(
+        "Training/glioma_tumor/ä\u202e\x07.jpg", "Training/glioma_tumor/\u00ad.jpg", "Training/glioma_tumor/" + "x" * 240 + ".jpg"
+    ),
+    "special": _special,
+    "twice": _twice,
+    "nothing": lambda rng: _zip({}),
+    "noise": lambda rng: rng.bytes(rng.integers(0, 5000)),
+}

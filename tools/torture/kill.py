@@ -1,0 +1,70 @@
+"""Ended at random moments, then run again: the outputs must be those of an undisturbed run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tools.torture.project import Project, repro, start
+
+LONGEST = 12.0  # seconds from the start of a run to the signal
+PATIENCE = 5.0  # seconds in which Ctrl-C has to end it
+
+
+def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+    """Send a signal to all processes of `dvc repro`, so many times; each run goes on where the one before was ended.
+
+    A run that comes to its end first is compared with the undisturbed one, and the next begins in a new folder.
+    Returns what went wrong in each try; empty where nothing did.
+    """
+    wrong = []
+    while len(wrong) < tries:
+        folder = project.lay_out(kind.name)
+        while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
+            wrong.append(_end(running, kind, folder))
+        code, _ = repro(folder)
+        if wrong:
+            wrong[-1] = wrong[-1] or (f"the run after it failed: {_last_line(folder)}" if code else project.differences(folder))
+        shutil.rmtree(folder)
+    return wrong
+
+
+def _came_to_its_end(running: subprocess.Popen, rng: np.random.Generator) -> bool:
+    try:
+        running.wait(rng.uniform(0.5, LONGEST))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end(running: subprocess.Popen, kind: signal.Signals, folder: Path) -> str:
+    os.killpg(running.pid, kind)
+    sent = time.monotonic()
+    while _alive(running):
+        time.sleep(0.02)
+        if time.monotonic() - sent > 60:
+            os.killpg(running.pid, signal.SIGKILL)
+            return f"60 s after {kind.name} it still ran"
+    seconds = time.monotonic() - sent
+    if kind != signal.SIGINT:
+        return ""
+    if "Traceback" in (folder / "torture.log").read_text(errors="replace"):
+        return "a traceback"
+    return f"it took {seconds:.0f} s to end" if seconds > PATIENCE else ""
+
+
+def _alive(running: subprocess.Popen) -> bool:
+    running.poll()  # a process that ended stays in its group until its parent has asked
+    try:
+        os.killpg(running.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _last_line(folder: Path) -> str:
+    return (folder / "torture.log").read_text(errors="replace").strip().splitlines()[-1]
