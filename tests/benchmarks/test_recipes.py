@@ -33,7 +33,7 @@ SYSTEMS = {  # as the documents present them
         f"{network}-{training}-{where}-{copies}"
         for network in ("lite0", "lite1", "lite2")
         for training in ("whole", "partly", "frozen", "svm", "knn")
-        for where in ("sartaj", "sartaj-folder", "nickparvar-folder", "merged")
+        for where in ("sartaj", "sartaj-folder", "nickparvar-folder", "merged", "nickparvar-held-out")
         for copies in ("naive", "distinct")
     ],
 }  # fmt: skip
