@@ -38,6 +38,12 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
         _check_classes("train_planes", number, pool[trains], train, params)
         _check_classes("test_planes", number, pool[tests], test, params)
         held = _share(train, params.validation_fraction, rng)
+        untrained = sorted(set(pool.label) - set(train.label[~held]))
+        if untrained:
+            raise SystemExit(
+                f"split.protocol={params.protocol}: fold {number} has no training picture of {', '.join(untrained)}; "
+                "fewer folds, smaller fractions, another split.seed or group_by may leave some, or data.labels may join classes"
+            )
         roles = [(train[~held], "train"), (train[held], "validation"), (test, "test")]
         if params.augmented:
             roles.append((_augmented_copies(admitted, train[~held], train[held], test, params), "train"))

@@ -261,6 +261,13 @@ def test_a_class_that_a_choice_of_planes_leaves_without_pictures_is_named(tables
     assert not FOLDS.exists()
 
 
+def test_a_class_of_a_single_patient_is_named_where_it_is_all_tested(tables):
+    rare = tables[(tables.label != "glioma") | (tables.group == tables.group[tables.label == "glioma"].iloc[0])].reset_index(drop=True)
+    set_params(split__protocol="kfold", split__group_by="patient")
+    with pytest.raises(SystemExit, match=r"^split.protocol=kfold: fold \d has no training picture of glioma; fewer folds"):
+        make_folds(rare.assign(unit=rare.group), load_params().split)
+
+
 def test_without_published_folders_published_says_so(tables):
     write_table(read_table(CATALOG).assign(published_split=""), CATALOG)
     with pytest.raises(SystemExit, match="split.protocol=published: fold 0 has 0 training and 0 test pictures"):

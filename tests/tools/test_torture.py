@@ -1,6 +1,8 @@
 """The fault injection itself: it notices what is wrong, and a short selection of it holds."""
 
 import contextlib
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tools.torture import hostile, params
+from tools.torture import hostile, kill, params
 from tools.torture.project import Project, complaint, fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,49 @@ def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
 
     monkeypatch.setattr(hostile, "_stage", leaving)
     assert all("half.part" in line for line in hostile.archives(project, 2, np.random.default_rng(0)))
+
+
+STAGES = {
+    "slow": {"cmd": "python slow.py", "deps": ["slow.py"], "outs": ["slow.txt"]},
+    "after": {"cmd": "cat slow.txt slow.txt > after.txt", "deps": ["slow.txt"], "outs": ["after.txt"]},
+}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A project of two stages, of which the first takes as long as its code says."""
+    monkeypatch.setattr(kill, "LONGEST", 2.5)
+    project = Project()
+
+    def lay_out(name: str, code: str = "import time; time.sleep(1); open('slow.txt', 'w').write('done')") -> Path:
+        folder = project.home / name
+        folder.mkdir()
+        subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=folder, check=True)
+        (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
+        (folder / "slow.py").write_text(code)
+        return folder
+
+    project.lay_out = lay_out
+    yield project
+    project.remove()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_what_is_killed_and_made_again_is_compared(tiny, kind):
+    assert kill.ended_by(kind, tiny, 3, np.random.default_rng(0)) == ["", "", ""]
+    lay_out = tiny.lay_out
+    tiny.lay_out = lambda name: lay_out(name, "import time; time.sleep(1); open('slow.txt', 'w').write(str(time.time()))")
+    assert any("other bytes in after.txt, dvc.lock" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
+
+
+def test_ctrl_c_has_to_end_it_without_a_traceback(tiny):
+    wrong = kill.ended_by(signal.SIGINT, tiny, 3, np.random.default_rng(0))
+    assert "a traceback" in wrong, "plain Python shows one"
+    lay_out = tiny.lay_out
+    quiet = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(1); open('slow.txt', 'w').write('done')"
+    tiny.lay_out = lambda name: lay_out(name, quiet)
+    shutil.rmtree(tiny.home / "undisturbed", ignore_errors=True)  # made by the other code
+    assert "a traceback" not in kill.ended_by(signal.SIGINT, tiny, 3, np.random.default_rng(1))
 
 
 def test_a_changed_output_is_noticed(tmp_path):

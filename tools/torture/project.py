@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -84,7 +85,13 @@ def start(folder: Path, *command: str, **environment: str) -> subprocess.Popen:
     """Start a command in a process group of its own; its output goes to torture.log in the folder."""
     with (folder / "torture.log").open("w") as log:
         return subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
         )
 
 
