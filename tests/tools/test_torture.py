@@ -1,10 +1,11 @@
 """The fault injection itself: it notices what is wrong, and a short selection of it holds."""
 
 import contextlib
-import shutil
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from tools.torture import hostile, kill, params
-from tools.torture.project import Project, complaint, fingerprint
+from tools.torture.project import Project, complaint, fingerprint, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,14 +97,22 @@ def test_what_is_killed_and_made_again_is_compared(tiny, kind):
     assert any("other bytes in after.txt, dvc.lock" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
 
 
-def test_ctrl_c_has_to_end_it_without_a_traceback(tiny):
-    wrong = kill.ended_by(signal.SIGINT, tiny, 3, np.random.default_rng(0))
-    assert "a traceback" in wrong, "plain Python shows one"
-    lay_out = tiny.lay_out
-    quiet = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(1); open('slow.txt', 'w').write('done')"
-    tiny.lay_out = lambda name: lay_out(name, quiet)
-    shutil.rmtree(tiny.home / "undisturbed", ignore_errors=True)  # made by the other code
-    assert "a traceback" not in kill.ended_by(signal.SIGINT, tiny, 3, np.random.default_rng(1))
+@pytest.mark.parametrize(
+    ("on_interrupt", "expected"),
+    [
+        ("signal.default_int_handler", "a traceback"),
+        ("signal.SIG_DFL", ""),
+        ("lambda *_: time.sleep(1.5) or exit()", "it took [12] s to end"),
+    ],
+    ids=["loud", "quiet", "slow"],
+)
+def test_ctrl_c_has_to_end_it_soon_and_without_a_traceback(tmp_path, monkeypatch, on_interrupt, expected):
+    monkeypatch.setattr(kill, "PATIENCE", 1)
+    code = f"import pathlib, signal, time; signal.signal(signal.SIGINT, {on_interrupt}); pathlib.Path('ready').touch(); time.sleep(60)"
+    running = start(tmp_path, sys.executable, "-c", code)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    assert re.fullmatch(expected, kill._end(running, signal.SIGINT, tmp_path))
 
 
 def test_a_changed_output_is_noticed(tmp_path):
