@@ -1,11 +1,13 @@
 """benchmarks/dvc.yaml against recipes/, the code and the main pipeline."""
 
 import ast
+from pathlib import Path
 
-import pytest
 import yaml
 from synthetic import ROOT
 
+from benchmarks.code import TARGET
+from benchmarks.code import main as hashes
 from benchmarks.recipes import PROTOCOLS, load_recipes
 
 MAIN = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -46,17 +48,39 @@ def test_a_cell_runs_its_recipe_and_depends_on_what_that_says():
     assert files["ours"]["recipes/ours.yaml"] == [f"choices.{kind}.${{item.{kind}}}" for kind in kinds if kind != "protocol"]
 
 
-@pytest.mark.parametrize("cell", ["cell", "ours"])
-def test_a_cell_depends_on_the_code_and_params_of_the_stages_that_it_runs_and_on_no_other(cell):
+def test_the_cells_depend_on_the_code_and_params_of_the_stages_that_they_run_and_on_no_other():
     stages = upstream("aggregate")
     assert "train" in stages and "download" in stages and "report" not in stages
     code = {dep for stage in stages for dep in MAIN[stage]["deps"] if dep.startswith("stages/")}
-    assert {dep for dep in STAGES[cell]["deps"] if dep.startswith("stages/")} == code
+    assert {dep for dep in STAGES["code"]["deps"] if dep.startswith("stages/")} == code
+    other = {dep for dep in STAGES["code"]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
+    assert other == {"benchmarks/code.py", "tools/recipe.py"} | {
+        path for path in imports("tools/recipe.py") if not path.startswith("stages/")
+    }
     sections = {entry.split(".")[0] for stage in stages for entry in MAIN[stage].get("params", []) if isinstance(entry, str)}
-    (own,) = [entry["params.yaml"] for entry in STAGES[cell]["params"] if "params.yaml" in entry]
-    assert set(own) == sections | {"data"}
-    other = {dep for dep in STAGES[cell]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
-    assert other == {"tools/recipe.py"} | {path for path in imports("tools/recipe.py") if not path.startswith("stages/")}
+    for cell in ("cell", "ours"):
+        assert STAGES[cell]["deps"] == [next(iter(STAGES["code"]["outs"][0]))] == [str(TARGET)]
+        (own,) = [entry["params.yaml"] for entry in STAGES[cell]["params"] if "params.yaml" in entry]
+        assert set(own) == sections | {"data"}
+
+
+def test_the_file_of_hashes_changes_with_the_code_and_with_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("folder/a.py", "folder/__pycache__/a.pyc", "b.yaml", "other.py"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("before")
+    Path("benchmarks").mkdir()
+    Path("benchmarks/dvc.yaml").write_text("stages: {code: {deps: [folder, b.yaml]}}")
+    hashes()
+    before = TARGET.read_text()
+    assert [line.split()[1] for line in before.splitlines()] == ["b.yaml", "folder/a.py"]
+    for name in ("folder/__pycache__/a.pyc", "other.py"):
+        Path(name).write_text("after")
+    hashes()
+    assert TARGET.read_text() == before
+    Path("folder/a.py").write_text("after")
+    hashes()
+    assert TARGET.read_text() != before
 
 
 def test_the_leaderboard_depends_on_the_code_that_it_imports():
@@ -68,4 +92,4 @@ def test_the_leaderboard_depends_on_the_code_that_it_imports():
 def test_every_dependency_exists():
     for stage in STAGES.values():
         for dep in stage["deps"]:
-            assert "${" in dep or (ROOT / dep).exists(), dep
+            assert dep == str(TARGET) or (ROOT / dep).exists(), dep
