@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tools.torture import __main__ as torture
 from tools.torture import hostile, kill, params
 from tools.torture.project import Project, complaint, fingerprint, start
 
@@ -37,6 +38,19 @@ def test_odd_and_damaged_files_hold():
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "| odd and damaged pictures | 24 | 24 |" in ended.stdout and "| odd and damaged archives | 24 | 24 |" in ended.stdout
+
+
+def test_a_new_row_leaves_the_others_in_their_order(tmp_path, monkeypatch):
+    what = [fault.what for fault in torture.FAULTS.values()]
+    table = tmp_path / "table.md"
+    table.write_text(
+        f"Text.\n<!-- torture -->\n| fault | tries | held |\n| --- | ---: | ---: |\n| {what[3]} | 4 | 4 |\n<!-- /torture -->\n"
+    )
+    monkeypatch.setattr(torture, "TABLE", table)
+    torture.update_table({what[5]: f"| {what[5]} | 1 | 0 |", what[0]: f"| {what[0]} | 9 | 9 |"})
+    torture.update_table({what[3]: f"| {what[3]} | 5 | 5 |"})
+    rows = [line for line in table.read_text().splitlines() if line.startswith("| ")][2:]
+    assert rows == [f"| {what[0]} | 9 | 9 |", f"| {what[3]} | 5 | 5 |", f"| {what[5]} | 1 | 0 |"]
 
 
 def test_a_picture_that_is_not_what_it_should_be_is_noticed(project, monkeypatch):
