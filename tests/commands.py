@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 BIN = Path(sys.executable).parent
 
 
@@ -17,11 +15,3 @@ def run(*command: str, cwd: Path, ok: bool = True) -> str:
     result = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert (result.returncode == 0) == ok, f"{' '.join(command)}: {result.stdout}"
     return result.stdout
-
-
-def shrink_phantom(checkout: Path) -> None:
-    """Let the synthetic set of a checkout have five patients a class."""
-    path = checkout / "data/sources.yaml"
-    sources = yaml.safe_load(path.read_text())
-    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    path.write_text(yaml.safe_dump(sources))

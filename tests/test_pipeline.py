@@ -8,24 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import run, shrink_phantom
+from commands import run
 
-from tools.layout import apply_recipe, lay_out
+from tools.layout import SMALL, apply_recipe, lay_out, set_params, shrink_phantom
 
 ROOT = Path(__file__).parents[1]
-
-SMALL = {
-    "data.sources": ["phantom"],
-    "split.folds": 2,
-    "model.backbone": "mobilenetv3_small_050",
-    "model.weights": "none",
-    "model.image_size": 48,
-    "train.epochs": 1,
-    "train.small_epochs": 0,
-    "train.precision": "float32",
-    "aggregate.resamples": 50,
-    "explain.pictures": 1,
-}
 
 
 def ran(output: str) -> set[str]:
@@ -36,10 +23,9 @@ def ran(output: str) -> set[str]:
 def clone(tmp_path_factory) -> Path:
     """A git repository of the checkout's files, results apart, with small params and their results committed."""
     folder = tmp_path_factory.mktemp("clone")
-    recipe = tmp_path_factory.mktemp("recipe") / "small.yaml"
-    recipe.write_text(yaml.safe_dump({"params": SMALL}))
     with contextlib.chdir(ROOT):
-        lay_out(folder, recipe)
+        lay_out(folder)
+    set_params(folder / "params.yaml", SMALL, "test")
     (folder / ".dvc/config.local").unlink()  # this one is a git repository of its own
     shrink_phantom(folder)
     run("git", "init", "-q", "-b", "main", cwd=folder)

@@ -6,6 +6,18 @@ from pathlib import Path
 
 import yaml
 
+SMALL = {  # params with which all stages take a minute
+    "data.sources": ["phantom"],
+    "split.folds": 2,
+    "model.backbone": "mobilenetv3_small_050",
+    "model.weights": "none",
+    "model.image_size": 48,
+    "train.epochs": 1,
+    "train.small_epochs": 0,
+    "train.precision": "float32",
+    "aggregate.resamples": 50,
+    "explain.pictures": 1,
+}
 RESULTS = ("metrics/", "dvc.lock", "benchmarks/results/", "benchmarks/dvc.lock")  # they belong to the checkout's own runs
 
 
@@ -43,3 +55,11 @@ def set_params(params: Path, changes: dict, origin: str) -> None:
             raise SystemExit(f"{origin}: params.yaml has no {key}")
         section[name] = value
     params.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def shrink_phantom(folder: Path) -> None:
+    """Let the synthetic set have five patients a class."""
+    path = folder / "data/sources.yaml"
+    sources = yaml.safe_load(path.read_text())
+    sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
+    path.write_text(yaml.safe_dump(sources))

@@ -2,10 +2,10 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from commands import run, shrink_phantom
+from commands import run
 from synthetic import ROOT
 
-from tools.layout import lay_out
+from tools.layout import lay_out, shrink_phantom
 
 
 @pytest.fixture(scope="module")

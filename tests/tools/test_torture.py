@@ -14,7 +14,7 @@ import yaml
 
 from tools.torture import __main__ as torture
 from tools.torture import hostile, kill, params
-from tools.torture.project import Project, complaint, fingerprint, start
+from tools.torture.project import Project, complaint, fingerprint, repeated, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +75,20 @@ def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
         return fault
 
     monkeypatch.setattr(hostile, "_stage", leaving)
-    assert all("half.part" in line for line in hostile.archives(project, 2, np.random.default_rng(0)))
+    assert all("half.part" in line for line in repeated(hostile.archives)(project, 2, np.random.default_rng(0)))
+
+
+def test_memory_is_that_of_the_stage_alone(project, monkeypatch):
+    own = np.ones(2**28, np.uint8)  # 256 MB in the process that starts the stage
+    monkeypatch.setattr(hostile, "MEGABYTES", 30)
+    monkeypatch.setattr(hostile, "ARCHIVES", {"proper": hostile.ARCHIVES["proper"]})
+    took = int(re.fullmatch(r"proper: download took (\d+) MB", hostile.archives(project, np.random.default_rng(0)))[1])
+    assert 30 < took < own.nbytes // 2**20
+
+
+def test_a_stage_that_hangs_is_noticed(project, monkeypatch):
+    monkeypatch.setattr(hostile, "SECONDS", 0.1)
+    assert "took more than 0.1 s" in hostile.archives(project, np.random.default_rng(0))
 
 
 STAGES = {
@@ -90,15 +103,15 @@ def tiny(monkeypatch):
     monkeypatch.setattr(kill, "LONGEST", 2.5)
     project = Project()
 
-    def lay_out(name: str, code: str = "import time; time.sleep(1); open('slow.txt', 'w').write('done')") -> Path:
-        folder = project.home / name
+    project.code = "import time; time.sleep(1); open('slow.txt', 'w').write('done')"
+
+    def lay_out(folder: Path) -> None:
         folder.mkdir()
         subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=folder, check=True)
         (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
-        (folder / "slow.py").write_text(code)
-        return folder
+        (folder / "slow.py").write_text(project.code)
 
-    project.lay_out = lay_out
+    project._lay_out = lay_out
     yield project
     project.remove()
 
@@ -106,8 +119,7 @@ def tiny(monkeypatch):
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 def test_what_is_killed_and_made_again_is_compared(tiny, kind):
     assert kill.ended_by(kind, tiny, 3, np.random.default_rng(0)) == ["", "", ""]
-    lay_out = tiny.lay_out
-    tiny.lay_out = lambda name: lay_out(name, "import time; time.sleep(1); open('slow.txt', 'w').write(str(time.time()))")
+    tiny.code = "import time; time.sleep(1); open('slow.txt', 'w').write(str(time.time()))"
     assert any("other bytes in after.txt, dvc.lock" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tools.markers import replace_part
 from tools.torture import disk, hostile, kill, machine, params
-from tools.torture.project import Project
+from tools.torture.project import Project, repeated
 
 TABLE = Path("docs/reliability.md")
 
@@ -38,17 +38,17 @@ FAULTS = {
     "kill": Fault("killed at a random moment (SIGKILL)", 24, partial(kill.ended_by, signal.SIGKILL)),
     "term": Fault("ended at a random moment (SIGTERM)", 12, partial(kill.ended_by, signal.SIGTERM)),
     "interrupt": Fault("interrupted at a random moment (Ctrl-C)", 12, partial(kill.ended_by, signal.SIGINT)),
-    "disk-full": Fault("disk full under data/", 4, partial(disk.full, "data"), needs_root=True),
-    "cache-full": Fault("disk full under DVC's cache", 4, partial(disk.full, ".dvc/cache"), needs_root=True),
-    "read-only": Fault("metrics/ cannot be written to", 1, partial(disk.read_only, "metrics"), needs_root=True),
-    "cache": Fault("a byte changed in DVC's cache", 4, disk.damaged_cache),
-    "checkpoint": Fault("a checkpoint cut short", 3, disk.damaged_checkpoint),
-    "other-params": Fault("checkpoints of other params", 1, disk.checkpoint_of_other_params),
-    "two": Fault("two `dvc repro` at once", 2, machine.two_at_once),
+    "disk-full": Fault("disk full under data/", 4, repeated(partial(disk.full, "data")), needs_root=True),
+    "cache-full": Fault("disk full under DVC's cache", 4, repeated(partial(disk.full, ".dvc/cache")), needs_root=True),
+    "read-only": Fault("metrics/ cannot be written to", 1, repeated(partial(disk.read_only, "metrics")), needs_root=True),
+    "cache": Fault("a byte changed in DVC's cache", 4, repeated(disk.damaged_cache)),
+    "checkpoint": Fault("a checkpoint cut short", 3, repeated(disk.damaged_checkpoint)),
+    "other-params": Fault("checkpoints of other params", 1, repeated(disk.checkpoint_of_other_params)),
+    "two": Fault("two `dvc repro` at once", 2, repeated(machine.two_at_once)),
     "elsewhere": Fault("another folder, umask, locale, time zone, number of cores", 2, machine.elsewhere),
     "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
     "pictures": Fault("odd and damaged pictures", 5000, hostile.pictures),
-    "archives": Fault("odd and damaged archives", 100, hostile.archives),
+    "archives": Fault("odd and damaged archives", 100, repeated(hostile.archives)),
 }
 
 

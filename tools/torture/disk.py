@@ -12,82 +12,62 @@ from pathlib import Path
 import numpy as np
 
 from tools.layout import set_params
-from tools.torture.project import Project, complaint, repro, start
+from tools.torture.project import Project, complaint, outputs, repro, start
+
+Generator = np.random.Generator
 
 
-def full(place: str, project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+def full(place: str, project: Project, rng: Generator) -> str:
     """The disk under a folder fills up in the middle of a run; with room again, the next run goes on. (Mounts: for root only.)"""
     needed = sum(file.stat().st_size for file in (project.undisturbed() / place).rglob("*") if file.is_file())
-    wrong = []
-    for _ in range(tries):
-        folder = project.lay_out("full")
-        with _disk(folder / place) as change:
-            change(f"size={int(needed * rng.uniform(0.1, 0.9))}")
-            fault = complaint(*repro(folder))
-            change("size=2g")
-            wrong.append(fault or _next_run(project, folder))
-        shutil.rmtree(folder)
-    return wrong
+    return _refused(place, project, f"size={int(needed * rng.uniform(0.1, 0.9))}", "size=2g")
 
 
-def read_only(place: str, project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+def read_only(place: str, project: Project, rng: Generator) -> str:
     """A folder cannot be written to; when it can, the next run goes on. (Mounts: for root only.)"""
-    wrong = []
-    for _ in range(tries):
-        folder = project.lay_out("read-only")
-        with _disk(folder / place) as change:
-            change("ro")
-            fault = complaint(*repro(folder))
-            change("rw")
-            wrong.append(fault or _next_run(project, folder))
-        shutil.rmtree(folder)
-    return wrong
+    return _refused(place, project, "ro", "rw")
 
 
-def damaged_cache(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
-    """A byte in DVC's cache is another one, and the output that the file was kept for is gone."""
-    wrong = []
-    for _ in range(tries):
-        folder = project.copy("damaged")
+def damaged_cache(project: Project, rng: Generator) -> str:
+    """A byte in DVC's cache is another one, and all that DVC could take from there is gone."""
+    with project.finished() as folder:
         files = sorted(file for file in (folder / ".dvc/cache/files").rglob("*") if file.is_file() and file.stat().st_size)
         file = files[rng.integers(len(files))]
         content = bytearray(file.read_bytes())
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
         file.chmod(0o644)
         file.write_bytes(content)
-        for name in ("raw", "merged", "dedupe", "split", "balanced", "preprocessed", "weights", "models", "explain", "predictions.csv"):
-            output = folder / "data" / name
+        for output in outputs(folder):
             shutil.rmtree(output) if output.is_dir() else output.unlink()
-        wrong.append(_next_run(project, folder))
-        shutil.rmtree(folder)
-    return wrong
+        return project.next_run(folder)
 
 
-def damaged_checkpoint(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+def damaged_checkpoint(project: Project, rng: Generator) -> str:
     """A checkpoint of the training is cut short, at the end, in the middle or to nothing."""
-    wrong = []
-    for _ in range(tries):
-        folder = project.copy("checkpoint")
+    with project.finished() as folder:
         path = _killed_in_training(folder)
         os.truncate(path, int(path.stat().st_size * rng.choice([0, rng.uniform(), 0.999])))
-        wrong.append(_next_run(project, folder))
-        shutil.rmtree(folder)
-    return wrong
+        return project.next_run(folder)
 
 
-def checkpoint_of_other_params(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+def checkpoint_of_other_params(project: Project, rng: Generator) -> str:
     """A training with another learning rate was killed and left its checkpoints."""
-    wrong = []
-    for _ in range(tries):
-        folder = project.copy("other")
+    with project.finished() as folder:
         params = folder / "params.yaml"
         own = params.read_text()
         set_params(params, {"train.lr": float(rng.uniform(1e-4, 1e-2))}, "tools.torture")
         _killed_in_training(folder)
         params.write_text(own)
-        wrong.append(_next_run(project, folder))
-        shutil.rmtree(folder)
-    return wrong
+        return project.next_run(folder)
+
+
+def _refused(place: str, project: Project, refusing: str, allowing: str) -> str:
+    """A run on a disk with one mount option, then another with the other."""
+    with project.new() as folder, _disk(folder / place) as change:
+        change(refusing)
+        fault = complaint(*repro(folder))
+        change(allowing)
+        return fault or project.next_run(folder)
 
 
 def _killed_in_training(folder: Path) -> Path:
@@ -100,11 +80,6 @@ def _killed_in_training(folder: Path) -> Path:
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     return found[0]
-
-
-def _next_run(project: Project, folder: Path) -> str:
-    code, output = repro(folder)
-    return f"the next run failed: {output.strip().splitlines()[-1]}" if code else project.differences(folder)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 import io
 import os
-import shutil
+import signal
 import stat
 import struct
 import subprocess
 import sys
-import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,18 @@ from PIL import Image
 
 from stages.catalog import CATALOG, read_table
 from tools.layout import set_params
-from tools.torture.project import Project
+from tools.torture.project import Project, start
 
 MEGABYTES = 2048  # of memory that a stage may take
 SECONDS = 120  # that it may take
 PICTURES_AN_ARCHIVE = 250
+# Runs a command and prints its peak memory. A process of its own, because a command inherits the peak of the process that starts it.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print("peak KiB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code % 256)
+"""
 
 Generator = np.random.Generator
 Kind = Callable[[Generator], tuple[bytes, tuple[int, int] | None]]  # a file, and its size if it is a proper picture
@@ -34,58 +41,48 @@ def pictures(project: Project, tries: int, rng: Generator) -> list[str]:
     """Every picture is in the catalog, with its size if it is a proper one, or in rejected.csv with its reason; a proper one is never rejected."""
     wrong = []
     while len(wrong) < tries:
-        made = {
-            f"Training/glioma_tumor/{number:04}-{(kind := rng.choice(list(KINDS)))}.jpg": KINDS[kind](rng)
-            for number in range(PICTURES_AN_ARCHIVE)
-        }
-        folder = _with_archive(project, "pictures", {name: data for name, (data, _) in made.items()})
-        fault = _stage(folder, "download", "sartaj") or _stage(folder, "merge")
-        found = {} if fault else _found(folder)
-        for name, (_, size) in list(made.items())[: tries - len(wrong)]:
-            if fault:
-                wrong.append(fault)
-            elif name not in found:
-                wrong.append(f"{name} is lost")
-            elif size and found[name] != size:
-                wrong.append(f"{name} of {size} is {found[name]}")
-            else:
-                wrong.append("")
-        shutil.rmtree(folder)
+        made = {}
+        for number in range(min(PICTURES_AN_ARCHIVE, tries - len(wrong))):
+            kind = rng.choice(list(KINDS))
+            made[f"Training/glioma_tumor/{number:04}-{kind}.jpg"] = KINDS[kind](rng)
+        with _project(project, _zip({name: data for name, (data, _) in made.items()})) as folder:
+            fault = _stage(folder, "download", "sartaj") or _stage(folder, "merge")
+            found = {} if fault else _found(folder)
+        wrong += [fault or _judge(name, size, found.get(name, "lost")) for name, (_, size) in made.items()]
     return wrong
 
 
-def archives(project: Project, tries: int, rng: Generator) -> list[str]:
+def archives(project: Project, rng: Generator) -> str:
     """An archive is taken whole or refused with one line, and then nothing of it is there."""
-    wrong = []
-    for _ in range(tries):
-        folder = _with_archive(project, "archives", None)
-        zipped = folder / "mirror/sartajbhuvaji/brain-tumor-classification-mri.zip"
-        zipped.parent.mkdir(parents=True)
-        kind = rng.choice(list(ARCHIVES))
-        zipped.write_bytes(ARCHIVES[kind](rng))
+    kind = rng.choice(list(ARCHIVES))
+    with _project(project, ARCHIVES[kind](rng)) as folder:
         fault = _stage(folder, "download", "sartaj", refusable=True)
         left = [path.name for path in (folder / "data/raw").glob("*")]
-        outside = [path for path in folder.parent.glob("escaped*")]
+        outside = [str(path) for path in folder.parent.glob("escaped*")]
         if not fault and (outside or len(left) not in (0, 2)):
-            fault = f"it left {', '.join(map(str, outside)) or ', '.join(left)}"
-        wrong.append(f"{kind}: {fault}" if fault else "")
-        shutil.rmtree(folder)
-    return wrong
+            fault = f"it left {', '.join(outside or left)}"
+    return f"{kind}: {fault}" if fault else ""
 
 
-def _with_archive(project: Project, name: str, members: dict[str, bytes] | None) -> Path:
-    """A folder in which the stages take sartaj from the mirror, whose archive has these members."""
-    folder = project.lay_out(name)
-    registry = folder / "data/sources.yaml"
-    sources = yaml.safe_load(registry.read_text())
-    sources["sartaj"]["archive"].pop("editions", None)  # what the published one has in it
-    registry.write_text(yaml.safe_dump(sources))
-    set_params(folder / "params.yaml", {"data.sources": ["sartaj"], "merge.max_rejected": 10**9}, "tools.torture")
-    if members is not None:
+@contextmanager
+def _project(project: Project, archive: bytes) -> Iterator[Path]:
+    """A folder in which the stages take this archive for Sartaj's."""
+    with project.new() as folder:
+        registry = folder / "data/sources.yaml"
+        sources = yaml.safe_load(registry.read_text())
+        del sources["sartaj"]["archive"]["editions"]  # what the published one has in it
+        registry.write_text(yaml.safe_dump(sources))
+        set_params(folder / "params.yaml", {"data.sources": ["sartaj"], "merge.max_rejected": 10**9}, "tools.torture")
         path = folder / "mirror/sartajbhuvaji/brain-tumor-classification-mri.zip"
         path.parent.mkdir(parents=True)
-        path.write_bytes(_zip(members))
-    return folder
+        path.write_bytes(archive)
+        yield folder
+
+
+def _judge(name: str, size: tuple[int, int] | None, found: tuple[int, int] | str) -> str:
+    if found == "lost" or size and found != size:
+        return f"{name} of {size} is {found}"
+    return ""
 
 
 def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
@@ -98,22 +95,19 @@ def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
 
 def _stage(folder: Path, stage: str, *arguments: str, refusable: bool = False) -> str:
     """Run a stage; what is wrong with how it went, empty if nothing is."""
-    begun = time.monotonic()
-    with (folder / "torture.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{stage}", *arguments],
-            cwd=folder, env=os.environ | {"BRAIN_MRI_MIRROR": str(folder / "mirror")}, stdout=log, stderr=log,
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-    code, output = os.waitstatus_to_exitcode(status), (folder / "torture.log").read_text(errors="replace")
+    command = [sys.executable, "-c", MEASURED, sys.executable, "-m", f"stages.{stage}", *arguments]
+    running = start(folder, *command, BRAIN_MRI_MIRROR=str(folder / "mirror"))
+    try:
+        code = running.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        return f"{stage} took more than {SECONDS} s"
+    output, _, peak = (folder / "torture.log").read_text(errors="replace").rpartition("peak KiB ")
     if "Traceback" in output or code not in (0, 1):
         return f"{stage} crashed: {output.strip()[-200:]}"
     if code and not refusable:
         return f"{stage} refused: {output.strip()[-200:]}"
-    if usage.ru_maxrss > MEGABYTES * 2**10:
-        return f"{stage} took {usage.ru_maxrss // 2**10} MB"
-    seconds = time.monotonic() - begun
-    return f"{stage} took {seconds:.0f} s" if seconds > SECONDS else ""
+    return f"{stage} took {int(peak) // 2**10} MB" if int(peak) > MEGABYTES * 2**10 else ""
 
 
 def _found(folder: Path) -> dict[str, tuple[int, int] | str]:

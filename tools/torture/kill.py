@@ -1,7 +1,6 @@
 """Ended at random moments, then run again: the outputs must be those of an undisturbed run."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.torture.project import Project, repro, start
+from tools.torture.project import Project, start
 
 LONGEST = 12.0  # seconds from the start of a run to the signal
 PATIENCE = 5.0  # seconds in which Ctrl-C has to end it
@@ -23,13 +22,12 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
     """
     wrong = []
     while len(wrong) < tries:
-        folder = project.lay_out(kind.name)
-        while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
-            wrong.append(_end(running, kind, folder))
-        code, _ = repro(folder)
+        with project.new() as folder:
+            while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
+                wrong.append(_end(running, kind, folder))
+            fault = project.next_run(folder)
         if wrong:
-            wrong[-1] = wrong[-1] or (f"the run after it failed: {_last_line(folder)}" if code else project.differences(folder))
-        shutil.rmtree(folder)
+            wrong[-1] = wrong[-1] or fault
     return wrong
 
 
@@ -64,7 +62,3 @@ def _alive(running: subprocess.Popen) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _last_line(folder: Path) -> str:
-    return (folder / "torture.log").read_text(errors="replace").strip().splitlines()[-1]

@@ -1,49 +1,46 @@
 """The same bytes wherever and by whom it is run; and two runs at once."""
 
 import os
-import shutil
 import subprocess
 
 import numpy as np
 
-from tools.torture.project import Project, repro, start
+from tools.torture.project import Project, start
+
+SETTINGS = [  # umask, locale, time zone, share of the cores
+    (0o077, "C", "Asia/Kathmandu", 0.5),
+    (0o002, "de_DE.UTF-8", "America/St_Johns", 1.0),
+]
 
 
 def elsewhere(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
-    """In another folder, under another umask, locale and time zone, with another number of cores."""
-    wrong = []
-    for number in range(tries):
-        folder = project.lay_out(f"a folder {number} of another näme")
-        cores = sorted(os.sched_getaffinity(0))
-        some = cores[: max(1, len(cores) // 2)] if number % 2 == 0 else cores
-        before = os.umask([0o077, 0o002][number % 2])
-        os.sched_setaffinity(0, some)
-        try:
-            locale, zone = [("C", "Asia/Kathmandu"), ("de_DE.UTF-8", "America/St_Johns")][number % 2]
-            code, output = repro(folder, LC_ALL=locale, TZ=zone)
-        finally:
-            os.umask(before)
-            os.sched_setaffinity(0, cores)
-        wrong.append(f"failed: {output.strip().splitlines()[-1]}" if code else project.differences(folder))
-        shutil.rmtree(folder)
-    return wrong
+    """In another folder, under another umask, locale and time zone, with another number of cores: each of SETTINGS in turn."""
+    return [_under(project, *SETTINGS[number % len(SETTINGS)]) for number in range(tries)]
 
 
-def two_at_once(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
+def _under(project: Project, umask: int, locale: str, zone: str, share: float) -> str:
+    project.undisturbed()  # under the settings that are here
+    cores = sorted(os.sched_getaffinity(0))
+    before = os.umask(umask)
+    os.sched_setaffinity(0, cores[: max(1, int(share * len(cores)))])
+    try:
+        with project.new("another näme") as folder:
+            return project.next_run(folder, LC_ALL=locale, TZ=zone)
+    finally:
+        os.umask(before)
+        os.sched_setaffinity(0, cores)
+
+
+def two_at_once(project: Project, rng: np.random.Generator) -> str:
     """A second `dvc repro` in the same folder says that it is locked, and the first is not disturbed."""
-    wrong = []
-    for _ in range(tries):
-        folder = project.lay_out("locked")
+    with project.new() as folder:
         first = start(folder, "dvc", "repro")
         try:
             first.wait(rng.uniform(3, 10))
+            return "the first run ended before the second could begin"
         except subprocess.TimeoutExpired:
             second = subprocess.run(["dvc", "repro"], cwd=folder, capture_output=True, text=True)
-            said = second.returncode != 0 and "lock" in second.stderr and "Traceback" not in second.stderr
-            fault = "" if said else f"the second run said nothing of a lock: {second.stderr.strip()[-200:]}"
-        else:
-            fault = "the first run ended before the second could begin"
         first.wait()
-        wrong.append(fault or project.differences(folder))
-        shutil.rmtree(folder)
-    return wrong
+        if second.returncode == 0 or "lock" not in second.stderr or "Traceback" in second.stderr:
+            return f"the second run said nothing of a lock: {second.stderr.strip()[-200:]}"
+        return project.differences(folder)

@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import yaml
@@ -14,19 +16,19 @@ WRONG = ([], {}, "nonsense", None, -1, 1e9, float("nan"), float("inf"), [None], 
 
 def mistaken(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
     """The error is one line a mistake that names the key; a value that is taken is one that the key allows. Tries every key, whatever tries is."""
-    folder = project.lay_out("params")
-    path = folder / "params.yaml"
-    proper = yaml.safe_load(path.read_text())
     wrong = []
-    for keys in _leaves(proper):
-        for change in (_without, _with_another, *(lambda section, name, value=value: section.update({name: value}) for value in WRONG)):
-            content = copy.deepcopy(proper)
-            section = content
-            for key in keys[:-1]:
-                section = section[key]
-            change(section, keys[-1])
-            path.write_text(yaml.safe_dump(content))
-            wrong.append(_verdict(path, keys, content, change in (_without, _with_another)))
+    with project.new() as folder:
+        path = folder / "params.yaml"
+        proper = yaml.safe_load(path.read_text())
+        for keys in _leaves(proper):
+            for change in (_without, _with_another, *(partial(_with_value, value) for value in WRONG)):
+                content = copy.deepcopy(proper)
+                section = content
+                for key in keys[:-1]:
+                    section = section[key]
+                change(section, keys[-1])
+                path.write_text(yaml.safe_dump(content))
+                wrong.append(_verdict(path, keys, must_fail=change in (_without, _with_another)))
     return wrong
 
 
@@ -38,7 +40,11 @@ def _with_another(section: dict, name: str) -> None:
     section[f"{name}_"] = section[name]
 
 
-def _verdict(path, keys: tuple[str, ...], content: dict, must_fail: bool) -> str:
+def _with_value(value: object, section: dict, name: str) -> None:
+    section[name] = value
+
+
+def _verdict(path: Path, keys: tuple[str, ...], must_fail: bool) -> str:
     name = ".".join(keys)
     try:
         load_params(path)

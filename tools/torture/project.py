@@ -6,25 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import yaml
 
-from tools.layout import lay_out, set_params
-
-SMALL = {
-    "data.sources": ["phantom"],
-    "split.folds": 2,
-    "model.backbone": "mobilenetv3_small_050",
-    "model.weights": "none",
-    "model.image_size": 48,
-    "train.epochs": 3,
-    "train.precision": "float32",
-    "aggregate.resamples": 50,
-    "explain.pictures": 1,
-}
-PATIENTS_PER_CLASS = 5
-OUTPUTS = ("data", "metrics", ".scratch", "dvc.lock")
+from tools.layout import SMALL, lay_out, set_params, shrink_phantom
 
 
 class Project:
@@ -34,32 +23,35 @@ class Project:
         self.home = Path(tempfile.mkdtemp(prefix="torture-"))
         self.expected = None
 
-    def lay_out(self, name: str) -> Path:
-        """A new folder in which nothing has run."""
-        folder = self.home / name
-        folder.mkdir()
-        lay_out(folder)
-        set_params(folder / "params.yaml", SMALL, "tools.torture")
-        registry = folder / "data/sources.yaml"
-        sources = yaml.safe_load(registry.read_text())
-        sources["phantom"]["archive"]["phantom"]["patients_per_class"] = PATIENTS_PER_CLASS
-        registry.write_text(yaml.safe_dump(sources))
-        return folder
+    @contextmanager
+    def new(self, name: str = "new") -> Iterator[Path]:
+        """A folder in which nothing has run, removed afterwards."""
+        with self._removed(name) as folder:
+            self._lay_out(folder)
+            yield folder
+
+    @contextmanager
+    def finished(self) -> Iterator[Path]:
+        """A copy of the folder that nothing disturbed, its cache too, removed afterwards."""
+        with self._removed("finished") as folder:
+            shutil.copytree(self.undisturbed(), folder, symlinks=True)
+            yield folder
 
     def undisturbed(self) -> Path:
         """The folder of a run that nothing disturbed."""
         folder = self.home / "undisturbed"
         if not folder.exists():
-            self.lay_out(folder.name)
+            self._lay_out(folder)
             code, output = repro(folder)
             if code:
-                raise SystemExit(f"the undisturbed run failed in {folder}:\n{output}")
+                raise SystemExit(f"the undisturbed run failed:\n{output}")
             self.expected = fingerprint(folder)
         return folder
 
-    def copy(self, name: str) -> Path:
-        """A copy of the finished undisturbed run, its cache too."""
-        return Path(shutil.copytree(self.undisturbed(), self.home / name, symlinks=True))
+    def next_run(self, folder: Path, **environment: str) -> str:
+        """What is wrong after one more run in a folder; empty if its outputs are those of the undisturbed one."""
+        code, output = repro(folder, **environment)
+        return f"the next run failed: {output.strip().splitlines()[-1]}" if code else self.differences(folder)
 
     def differences(self, folder: Path) -> str:
         """Which outputs are not those of the undisturbed run; empty if all are."""
@@ -72,11 +64,35 @@ class Project:
         """Remove all folders."""
         shutil.rmtree(self.home, ignore_errors=True)
 
+    def _lay_out(self, folder: Path) -> None:
+        folder.mkdir()
+        lay_out(folder)
+        set_params(folder / "params.yaml", SMALL | {"train.epochs": 3}, "tools.torture")
+        shrink_phantom(folder)
+
+    @contextmanager
+    def _removed(self, name: str) -> Iterator[Path]:
+        folder = self.home / name
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def repeated(attempt: Callable[[Project, np.random.Generator], str]) -> Callable[[Project, int, np.random.Generator], list[str]]:
+    """What makes so many tries of an attempt: what went wrong in each, empty where the pipeline held."""
+    return lambda project, tries, rng: [attempt(project, rng) for _ in range(tries)]
+
+
+def outputs(folder: Path) -> list[Path]:
+    """The files and folders that dvc.lock lists as made by the stages."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return [folder / out["path"] for stage in stages.values() for out in stage.get("outs", [])]
+
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """File -> SHA-256, of dvc.lock and all that it lists."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-    paths = [folder / "dvc.lock", *(folder / out["path"] for stage in stages.values() for out in stage.get("outs", []))]
+    """File -> SHA-256, of dvc.lock and all outputs."""
+    paths = [folder / "dvc.lock", *outputs(folder)]
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
