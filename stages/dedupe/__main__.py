@@ -54,8 +54,9 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: np.ndarray, heads: np.ndarr
 
     originals = same_value(catalog.augmented_from.where(catalog.augmented_from != "", catalog.image_id))
     same = [same_value(catalog.sha256), originals, edges(near[near.correlation >= params.same])]
-    first, second = map(join(len(catalog), *same).__getitem__, edges(head))
-    apart = head[first != second]
+    cluster = join(len(catalog), *same)
+    first, second = edges(head)
+    apart = head[cluster[first] != cluster[second]]
     recut = edges(apart[aligned_correlation(heads[searched], apart) >= ALIGNED])
     cluster = join(len(catalog), *same, recut)
     group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient))

@@ -9,9 +9,9 @@ from PIL import Image
 from synthetic import encode, set_params, smooth, write_archive
 
 from stages.catalog import CATALOG, read_table
+from stages.merge import scan
 from stages.merge.__main__ import COLUMNS, main
 from stages.merge.folders import read_folders
-from stages.merge.scan import _scan_member
 from stages.pixels import head_box, squash
 from stages.sources import Folders
 
@@ -175,9 +175,27 @@ def test_same_input_gives_the_same_bytes(monkeypatch):
     }  # fmt: skip
 
 
-def test_a_member_is_scanned_the_same_in_process():
-    row, thumbnail, head = _scan_member(encode(PICTURE), 50)
-    assert row[1:] == (120, 140, "L", "PNG", "")
+def test_what_is_reduced_from_a_picture_and_from_none():
+    row, thumbnail, head = scan._decode(encode(PICTURE), 50)
+    assert row == (120, 140, "L", "PNG", "")
     assert (thumbnail == squash(PICTURE, 64)).all() and (head == squash(PICTURE, 64, head_box(PICTURE))).all()
-    row, thumbnail, head = _scan_member(b"x", 50)
-    assert row[1:] == (0, 0, "", "", "not an image") and not thumbnail.any() and not head.any()
+    row, thumbnail, head = scan._decode(b"x", 50)
+    assert row == (0, 0, "", "", "not an image") and not thumbnail.any() and not head.any()
+
+
+def test_byte_identical_files_are_decoded_once(monkeypatch):
+    decode, log = scan._decode, Path("decoded.txt").absolute()
+
+    def counted(data, max_megapixels):
+        with log.open("a") as file:  # in whatever process
+            file.write("x")
+        return decode(data, max_megapixels)
+
+    monkeypatch.setattr(scan, "_decode", counted)
+    pictures = [encode(smooth(n)) for n in range(70)]
+    catalog = merged({f"{label}/{n}.png": picture for label in ("glioma", "normal") for n, picture in enumerate(pictures)})
+    assert len(log.read_text()) == 70
+    thumbnails = dict(zip(catalog.index, np.load(CATALOG.with_name("thumbnails.npy")), strict=True))
+    for n in range(70):
+        assert (thumbnails[f"glioma/{n}.png"] == thumbnails[f"normal/{n}.png"]).all()
+        assert (thumbnails[f"glioma/{n}.png"] == squash(smooth(n), 64)).all()
