@@ -1,0 +1,46 @@
+"""How a stage ends when the machine refuses something, or the user interrupts it (stages/__init__.py)."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import ROOT, encode, smooth, write_archive
+
+
+def end_of(*arguments: str) -> subprocess.CompletedProcess:
+    """Of a Python process in this folder."""
+    return subprocess.run([sys.executable, *arguments], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_is_one_line_that_says_what_to_do(small_project):
+    write_archive("set", {"glioma/a.png": encode(smooth(0)), "normal/b.png": encode(smooth(1))})
+    Path("metrics").mkdir(exist_ok=True)
+    Path("metrics/merge.json").symlink_to("/dev/full")
+    ended = end_of("-m", "stages.merge")
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith(
+        "No space left on device. The disk is full; free some space and run the same command again."
+    )
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_refusal_names_the_file(small_project):
+    ended = end_of("-c", "import stages; raise PermissionError(13, 'Permission denied', 'data/x.npy')")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "data/x.npy: Permission denied. There is no permission; change the file's, or run as its owner.\n",
+    )
+
+
+def test_a_mistake_of_ours_still_shows_where():
+    ended = end_of("-c", "import stages; {}['missing']")
+    assert ended.returncode == 1 and "Traceback" in ended.stderr and "KeyError: 'missing'" in ended.stderr
+
+
+def test_ctrl_c_says_nothing():
+    ended = end_of("-c", f"import os, stages; os.kill(os.getpid(), {signal.SIGINT:d})")
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
