@@ -21,10 +21,9 @@ SCRATCH = Path(".scratch/download")  # a download that was cut off waits here fo
 def main(name: str) -> None:
     archive = load_source(name).archive
     packed, manifest, scratch = RAW / f"{name}.zip", RAW / f"{name}.json", SCRATCH / name
-    # Not beside the outputs: merge depends on the whole of data/raw, and a kill may leave these behind.
-    packed_part, manifest_part = SCRATCH / f"{name}.zip.part", SCRATCH / f"{name}.json.part"
+    # Beside the outputs, since data/ may lie on a disk of its own; .dvcignore hides them from merge, whose input is all of data/raw.
+    packed_part, manifest_part = RAW / f"{name}.zip.part", RAW / f"{name}.json.part"
     RAW.mkdir(parents=True, exist_ok=True)
-    SCRATCH.mkdir(parents=True, exist_ok=True)
     try:
         with _members(archive, scratch) as members:
             contents = write_archive(members, packed_part)

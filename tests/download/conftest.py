@@ -1,10 +1,10 @@
-import contextlib
 import random
-import threading
 import time
 
 import pytest
-from standin import PORT, SLUG, VERSION, Kaggle, pack, register
+from standin import SLUG, VERSION, pack, register
+
+from tools.torture.kaggle import ACCOUNT, serving
 
 
 @pytest.fixture
@@ -36,8 +36,7 @@ def offline_kaggle(tmp_path, monkeypatch):
     for variable in ("KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR", "KAGGLE_KERNEL_RUN_TYPE"):
         monkeypatch.delenv(variable, raising=False)
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    account = {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret"}
-    for variable, value in (home | account | {"NO_PROXY": "localhost"}).items():
+    for variable, value in (home | ACCOUNT).items():
         monkeypatch.setenv(variable, value)
     from kaggle.api.kaggle_api_extended import KaggleApi
 
@@ -49,18 +48,7 @@ def offline_kaggle(tmp_path, monkeypatch):
 
 @pytest.fixture
 def kaggle(offline_kaggle, files):
-    deadline = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(OSError):  # another run of the tests may hold the port for a moment
-            server = Kaggle()
-            break
-        assert time.monotonic() < deadline, f"port {PORT} is taken, and the kaggle client knows no other for tests"
-        threading.Event().wait(0.2)
-    server.bundles[SLUG, VERSION] = pack(files)
-    server.waits = offline_kaggle
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as server:
+        server.bundles[SLUG, VERSION] = pack(files)
+        server.waits = offline_kaggle
+        yield server

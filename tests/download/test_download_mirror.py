@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -162,6 +163,15 @@ def test_file_that_vanishes(mirror, monkeypatch):
     with pytest.raises(SystemExit, match=r"a\.jpg: No such file or directory; .*run again"):
         main("tiny")
     assert not list(Path("data/raw").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="no second file system that anybody may write to")
+def test_data_may_lie_on_another_disk(mirror, files):
+    lay_out(files, mirror / SLUG)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        Path("data/raw").symlink_to(other)
+        main("tiny")
+        assert sorted(path.name for path in Path(other).iterdir()) == ["tiny.json", "tiny.zip"]
 
 
 def test_generated_set_needs_no_mirror(mirror, monkeypatch):

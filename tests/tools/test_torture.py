@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tools.torture import __main__ as torture
-from tools.torture import hostile, kill, params
+from tools.torture import hostile, kill, network, params, stage
 from tools.torture.project import Project, complaint, fingerprint, repeated, start
 
 ROOT = Path(__file__).parents[2]
@@ -66,29 +66,45 @@ def test_a_picture_that_is_not_what_it_should_be_is_noticed(project, monkeypatch
 
 
 def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
-    stage = hostile._stage
-
     def leaving(folder, *arguments, **options):
-        fault = stage(folder, *arguments, **options)
+        ended = stage.run_stage(folder, *arguments, **options)
         (folder / "data/raw").mkdir(exist_ok=True)
         (folder / "data/raw/half.part").touch()
-        return fault
+        return ended
 
-    monkeypatch.setattr(hostile, "_stage", leaving)
+    monkeypatch.setattr(hostile, "run_stage", leaving)
     assert all("half.part" in line for line in repeated(hostile.archives)(project, 2, np.random.default_rng(0)))
 
 
 def test_memory_is_that_of_the_stage_alone(project, monkeypatch):
     own = np.ones(2**28, np.uint8)  # 256 MB in the process that starts the stage
-    monkeypatch.setattr(hostile, "MEGABYTES", 30)
+    monkeypatch.setattr(stage, "MEGABYTES", 30)
     monkeypatch.setattr(hostile, "ARCHIVES", {"proper": hostile.ARCHIVES["proper"]})
     took = int(re.fullmatch(r"proper: download took (\d+) MB", hostile.archives(project, np.random.default_rng(0)))[1])
     assert 30 < took < own.nbytes // 2**20
 
 
-def test_a_stage_that_hangs_is_noticed(project, monkeypatch):
-    monkeypatch.setattr(hostile, "SECONDS", 0.1)
-    assert "took more than 0.1 s" in hostile.archives(project, np.random.default_rng(0))
+def test_a_stage_that_hangs_is_noticed(project):
+    with project.new() as folder:
+        assert stage.run_stage(folder, "merge", seconds=0.1) == ("merge took more than 0.1 s", "")
+
+
+@pytest.mark.parametrize("trouble", ["cut", "refused", "shorter", "changed between", "killed"])
+def test_troubles_of_the_network_hold(project, monkeypatch, trouble):
+    monkeypatch.setattr(network, "TROUBLES", {trouble: network.TROUBLES[trouble]})
+    assert network.download(project, np.random.default_rng(0)) == ""
+
+
+def test_a_download_of_other_bytes_is_noticed(project, monkeypatch):
+    monkeypatch.setattr(network, "_whole", lambda folder, members: False)
+    monkeypatch.setattr(network, "TROUBLES", {"cut": network.TROUBLES["cut"]})
+    assert network.download(project, np.random.default_rng(0)) == "cut: what it downloaded is not what was sent"
+
+
+def test_a_key_that_is_printed_is_noticed(project, monkeypatch):
+    monkeypatch.setattr(network, "KEY", "sartajbhuvaji")  # which a refusal does print
+    monkeypatch.setattr(network, "TROUBLES", {"refused": network.TROUBLES["refused"]})
+    assert network.download(project, np.random.default_rng(0)) == "refused: the account's key is in what it writes"
 
 
 STAGES = {
@@ -120,7 +136,7 @@ def tiny(monkeypatch):
 def test_what_is_killed_and_made_again_is_compared(tiny, kind):
     assert kill.ended_by(kind, tiny, 3, np.random.default_rng(0)) == ["", "", ""]
     tiny.code = "import time; time.sleep(1); open('slow.txt', 'w').write(str(time.time()))"
-    assert any("other bytes in after.txt, dvc.lock" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
+    assert any("other bytes in after.txt, dvc.lock: after" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,8 @@ def test_a_changed_output_is_noticed(tmp_path):
     project = Project()
     project.undisturbed = lambda: None
     project.expected = fingerprint(tmp_path)
-    assert project.expected.keys() == {"dvc.lock", "one.csv", "folder/two.csv", "folder/three.csv"}
+    assert project.expected.keys() == {"dvc.lock: a", "dvc.lock: b", "one.csv", "folder/two.csv", "folder/three.csv"}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"b": {}, "a": {"outs": outs}}}, sort_keys=False))
     assert project.differences(tmp_path) == ""
     (tmp_path / "folder/two.csv").write_text("other")
     (tmp_path / "folder/three.csv").unlink()

@@ -1,12 +1,8 @@
 """Generated files that are no proper pictures, or odd ones, and archives that are none: through the stages download and merge."""
 
 import io
-import os
-import signal
 import stat
 import struct
-import subprocess
-import sys
 import warnings
 import zipfile
 import zlib
@@ -20,18 +16,10 @@ from PIL import Image
 
 from stages.catalog import CATALOG, read_table
 from tools.layout import set_params
-from tools.torture.project import Project, start
+from tools.torture.project import Project
+from tools.torture.stage import run_stage
 
-MEGABYTES = 2048  # of memory that a stage may take
-SECONDS = 120  # that it may take
 PICTURES_AN_ARCHIVE = 250
-# Runs a command and prints its peak memory. A process of its own, because a command inherits the peak of the process that starts it.
-MEASURED = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:])
-print("peak KiB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code % 256)
-"""
 
 Generator = np.random.Generator
 Kind = Callable[[Generator], tuple[bytes, tuple[int, int] | None]]  # a file, and its size if it is a proper picture
@@ -46,7 +34,7 @@ def pictures(project: Project, tries: int, rng: Generator) -> list[str]:
             kind = rng.choice(list(KINDS))
             made[f"Training/glioma_tumor/{number:04}-{kind}.jpg"] = KINDS[kind](rng)
         with _project(project, _zip({name: data for name, (data, _) in made.items()})) as folder:
-            fault = _stage(folder, "download", "sartaj") or _stage(folder, "merge")
+            fault = _fault(folder, "download", "sartaj") or _fault(folder, "merge")
             found = {} if fault else _found(folder)
         wrong += [fault or _judge(name, size, found.get(name, "lost")) for name, (_, size) in made.items()]
     return wrong
@@ -56,7 +44,7 @@ def archives(project: Project, rng: Generator) -> str:
     """An archive is taken whole or refused with one line, and then nothing of it is there."""
     kind = rng.choice(list(ARCHIVES))
     with _project(project, ARCHIVES[kind](rng)) as folder:
-        fault = _stage(folder, "download", "sartaj", refusable=True)
+        fault, _ = run_stage(folder, "download", "sartaj", BRAIN_MRI_MIRROR=str(folder / "mirror"))
         left = [path.name for path in (folder / "data/raw").glob("*")]
         outside = [str(path) for path in folder.parent.glob("escaped*")]
         if not fault and (outside or len(left) not in (0, 2)):
@@ -79,6 +67,11 @@ def _project(project: Project, archive: bytes) -> Iterator[Path]:
         yield folder
 
 
+def _fault(folder: Path, stage: str, *arguments: str) -> str:
+    fault, refusal = run_stage(folder, stage, *arguments, BRAIN_MRI_MIRROR=str(folder / "mirror"))
+    return fault or (f"{stage} refused: {refusal[-200:]}" if refusal else "")
+
+
 def _judge(name: str, size: tuple[int, int] | None, found: tuple[int, int] | str) -> str:
     if found == "lost" or size and found != size:
         return f"{name} of {size} is {found}"
@@ -91,23 +84,6 @@ def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return file.getvalue()
-
-
-def _stage(folder: Path, stage: str, *arguments: str, refusable: bool = False) -> str:
-    """Run a stage; what is wrong with how it went, empty if nothing is."""
-    command = [sys.executable, "-c", MEASURED, sys.executable, "-m", f"stages.{stage}", *arguments]
-    running = start(folder, *command, BRAIN_MRI_MIRROR=str(folder / "mirror"))
-    try:
-        code = running.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(running.pid, signal.SIGKILL)
-        return f"{stage} took more than {SECONDS} s"
-    output, _, peak = (folder / "torture.log").read_text(errors="replace").rpartition("peak KiB ")
-    if "Traceback" in output or code not in (0, 1):
-        return f"{stage} crashed: {output.strip()[-200:]}"
-    if code and not refusable:
-        return f"{stage} refused: {output.strip()[-200:]}"
-    return f"{stage} took {int(peak) // 2**10} MB" if int(peak) > MEGABYTES * 2**10 else ""
 
 
 def _found(folder: Path) -> dict[str, tuple[int, int] | str]:
