@@ -30,7 +30,8 @@ def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = 
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
     )
     for name in filter(None, tracked.stdout.split("\0")):
-        if name.startswith(needed) and not name.startswith(RESULTS) and Path(name).is_file():
+        result = name.startswith(RESULTS) and not name.endswith(".gitignore")
+        if name.startswith(needed) and not result and Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, folder / name)
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tools.markers import replace_part
-from tools.torture import disk, hostile, kill, machine, network, params
+from tools.torture import disk, hostile, kill, machine, network, params, queue
 from tools.torture.project import Project, repeated
 
 TABLE = Path("docs/reliability.md")
@@ -45,6 +45,7 @@ FAULTS = {
     "checkpoint": Fault("a checkpoint cut short", 3, repeated(disk.damaged_checkpoint)),
     "other-params": Fault("checkpoints of other params", 1, repeated(disk.checkpoint_of_other_params)),
     "two": Fault("two `dvc repro` at once", 2, repeated(machine.two_at_once)),
+    "queue": Fault("two workers for a queue of experiments", 1, repeated(queue.two_workers)),
     "elsewhere": Fault("another folder, umask, locale, time zone, number of cores", 2, machine.elsewhere),
     "network": Fault("trouble with the network or the server in a download", 30, repeated(network.download)),
     "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
