@@ -83,10 +83,17 @@ def _figure(result: dict | None, metric: str) -> dict:
         return cell
     if metric in ("validation_accuracy", *BY_LEAK):
         return {"mean": result[metric]}
-    kind = metric.removeprefix("macro_")
-    classes = [value[kind]["mean"] for value in summary.values() if isinstance(value, dict) and kind in value]
-    defined = [value for value in classes if value is not None]
-    return {"mean": sum(defined) / len(defined)} if metric.startswith("macro_") and defined else {}
+    average, _, kind = metric.partition("_")
+    values = {name: value[kind]["mean"] for name, value in summary.items() if isinstance(value, dict) and kind in value}
+    # A figure of a class that was never predicted, or never tested, may not be defined: the average is over the others.
+    weights = {name: _weight(average, result, name) for name, value in values.items() if value is not None}
+    total = sum(weights.values())
+    return {"mean": sum(weights[name] * values[name] for name in weights) / total} if total else {}
+
+
+def _weight(average: str, result: dict, label: str) -> int:
+    """Of a class in an average over classes: each the same, or by its test pictures, where a result has them."""
+    return {"macro": 1, "weighted": result.get("test_labels", {}).get(label, 0)}.get(average, 0)
 
 
 def _deviations(results: dict[str, dict | None]) -> list[str]:

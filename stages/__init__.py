@@ -1,6 +1,8 @@
 """The pipeline's stages. What the machine refuses to one of them, and an interruption, end it with one line at most and not with a traceback."""
 
 import errno
+import os
+import re
 import sys
 from types import TracebackType
 
@@ -17,10 +19,17 @@ ADVICE = {
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, KeyboardInterrupt):
         return
-    if isinstance(error, OSError) and error.errno in ADVICE:
-        print(f"{error.filename or 'Writing'}: {error.strerror}. {ADVICE[error.errno]}", file=sys.stderr)
+    if (number := _errno(error)) in ADVICE:
+        print(f"{getattr(error, 'filename', None) or 'Writing'}: {os.strerror(number)}. {ADVICE[number]}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _errno(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, which is written in Rust
+    return int(told[1]) if told else None
 
 
 sys.excepthook = _tell

@@ -28,6 +28,15 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(small_project):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_full_disk_under_the_models_is_one_line_too():
+    message = "Error while serializing: I/O error: No space left on device (os error 28)"
+    ended = end_of("-c", f"import stages; from safetensors import SafetensorError; raise SafetensorError({message!r})")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "Writing: No space left on device. The disk is full; free some space and run the same command again.\n",
+    )
+
+
 def test_a_refusal_names_the_file(small_project):
     ended = end_of("-c", "import stages; raise PermissionError(13, 'Permission denied', 'data/x.npy')")
     assert (ended.returncode, ended.stderr) == (

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,12 @@ def share_cache(folder: Path) -> None:
 def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> dict:
     """What the leaderboard needs of a finished cell.
 
-    test_pictures counts a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
+    test_pictures and test_labels count a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
     accuracy_of_leaked and accuracy_of_clean are over those and over the others, None where there are none; validation_accuracy
     is that of the kept epoch, averaged over folds; summary is the cell's metrics/summary.json.
     """
     split = json.loads((folder / "metrics/split.json").read_text())
+    tested = [fold["test"] for fold in split["tables"].values()]
     history = read_table(folder / "metrics/plots/history.csv")
     return {
         "recipe": name,
@@ -97,7 +99,8 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "changed": changes,
         "weights": json.loads((folder / "data/weights/weights.json").read_text())["origin"],
         "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
-        "test_pictures": sum(fold["test"]["pictures"] for fold in split["tables"].values()),
+        "test_pictures": sum(fold["pictures"] for fold in tested),
+        "test_labels": dict(sum((Counter(fold["labels"]) for fold in tested), Counter())),
         "leaked_test_pictures": split["leaks"]["test_pictures"],
         **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),

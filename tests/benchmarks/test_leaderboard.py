@@ -20,6 +20,7 @@ def cell(accuracy: float, low: float, high: float, leaked: int = 0, changed=None
     return {
         "changed": changed or {},
         "test_pictures": 200,
+        "test_labels": {"glioma": 150, "notumor": 40, "pituitary": 10},
         "leaked_test_pictures": leaked,
         "accuracy_of_leaked": 0.995 if leaked else None,
         "accuracy_of_clean": 0.9,
@@ -45,6 +46,7 @@ RECIPES = {
             "macro_precision": 0.95,
             "validation_accuracy": 0.96,
             "weighted_f1": 0.94,
+            "weighted_precision": 0.94,
             "glioma": {"precision": 0.91},
         },
         seconds_per_epoch=6.5,
@@ -78,7 +80,8 @@ def row(board: pd.DataFrame, recipe: str, metric: str) -> dict:
 def test_every_published_figure_has_its_row_and_every_system_one_of_accuracy(board):
     assert list(board) == COLUMNS
     assert [(r.recipe, r.metric) for r in board.itertuples()] == [
-        ("done", "accuracy"), ("done", "macro_precision"), ("done", "validation_accuracy"), ("done", "weighted_f1"), ("done", "glioma.precision"),
+        ("done", "accuracy"), ("done", "macro_precision"), ("done", "validation_accuracy"), ("done", "weighted_f1"), ("done", "weighted_precision"),
+        ("done", "glioma.precision"),
         ("done", "seconds_per_epoch"), ("done", "accuracy_of_leaked"), ("done", "accuracy_of_clean"), ("half", "accuracy"), ("half", "train_accuracy"), ("never", "accuracy"), ("offline", "accuracy"),
     ]  # fmt: skip
 
@@ -95,6 +98,8 @@ def test_figures_are_found_wherever_the_results_have_them(board):
     macro = row(board, "done", "macro_precision")
     assert macro["honest"] == pytest.approx(0.85), "over the classes that have one"
     assert "honest_low" not in macro, "a mean over classes has no interval of its own"
+    weighted = row(board, "done", "weighted_precision")
+    assert weighted["honest"] == pytest.approx((150 * 0.8 + 40 * 0.9) / 190), "by the pictures of the classes that have one"
     assert macro["note"] == "Run with train.epochs=10 (honest).", "the recipe's note stands beside accuracy"
     assert row(board, "done", "validation_accuracy")["honest"] == 0.97
     for metric in ("weighted_f1", "seconds_per_epoch"):

@@ -127,4 +127,4 @@ def complaint(code: int, output: str) -> str:
     """What is wrong with a failed command: that it did not fail, or not with a line that a user can read; empty if nothing is."""
     if code == 0:
         return "it did not fail"
-    return "it ended with a traceback" if "Traceback" in output else ""
+    return f"it ended with a traceback: {output.strip()[-400:]}" if "Traceback" in output else ""
