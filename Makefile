@@ -36,8 +36,8 @@ unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.
 bench: .venv/bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
 	.venv/bench/bin/python -m benchmarks.speed $(ARGS)
 
-torture: .venv/installed  ## inject faults into the pipeline, and what it survives in docs/reliability.md [ARGS="--only kill --tries 3"]
-	python -m tools.torture $(ARGS)
+torture: .venv/torture/installed  ## inject faults into the pipeline, and what it survives in docs/reliability.md [ARGS="--only kill --tries 3"]
+	.venv/torture/bin/python -m tools.torture $(ARGS)
 
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export
@@ -54,10 +54,10 @@ lock: .venv/installed .venv/serve/installed  ## requirements*.lock from what is 
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
 	touch $@
 
-# Gradio wants an older Pillow than the pipeline, and what the benchmark compares with is no part of it:
-# both lie in environments in front of .venv, whose packages are those of requirements.lock and no others.
+# Gradio wants an older Pillow than the pipeline, and what the benchmark compares with and the fuzzer are no part of it:
+# they lie in environments in front of .venv, whose packages are those of requirements.lock and no others.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
-.venv/serve/bin/python .venv/bench/bin/python: .venv/installed
+.venv/serve/bin/python .venv/bench/bin/python .venv/torture/bin/python: .venv/installed
 	$(BIN)/python -m venv --clear $(@:/bin/python=)
 	$(BIN)/python $(SITE) > "$$($@ $(SITE))/pipeline.pth"
 
@@ -65,8 +65,8 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	.venv/serve/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-serve.lock
 	touch $@
 
-.venv/bench/installed: .venv/bench/bin/python pyproject.toml
-	.venv/bench/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
+.venv/bench/installed .venv/torture/installed: .venv/%/installed: .venv/%/bin/python pyproject.toml
+	.venv/$*/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[$*]'
 	touch $@
 
 clean:

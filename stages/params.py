@@ -5,7 +5,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -177,10 +177,16 @@ class Params(Section):
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml; exit with one line a mistake, each naming its key."""
     try:
-        return Params.model_validate(yaml.safe_load(Path(path).read_text()))
+        return Params.model_validate(read_yaml(path))
     except ValidationError as error:
         sys.exit("\n".join(mistakes(path, error)))
-    except (OSError, yaml.YAMLError) as error:
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file says; exit with one line where it is none."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, a 32nd of May, ...
         sys.exit(f"{path}: {' '.join(str(error).split())}")
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from stages.params import Section, mistakes
+from stages.params import Section, mistakes, read_yaml
 
 
 class Edition(Section):
@@ -57,11 +56,9 @@ class Source(Section):
 def load_sources(path: str | Path = "data/sources.yaml") -> dict[str, Source]:
     """Read and check the registry, name -> Source."""
     try:
-        return TypeAdapter(dict[str, Source]).validate_python(yaml.safe_load(Path(path).read_text()))
+        return TypeAdapter(dict[str, Source]).validate_python(read_yaml(path))
     except ValidationError as error:
         raise SystemExit("\n".join(mistakes(path, error))) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise SystemExit(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def load_source(name: str) -> Source:

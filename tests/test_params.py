@@ -76,10 +76,10 @@ def test_fitted_heads_ask_for_a_frozen_network(refusal, head):
     assert "set freeze to backbone" in refusal("model.head", head)
 
 
-@pytest.mark.parametrize("content", ["", "train: [", "- a\n"])
+@pytest.mark.parametrize("content", [b"", b"train: [", b"- a\n", b"a: \xff", b"a: 2001-05-32", b"[" * 5000], ids=repr)
 def test_a_file_that_is_no_mapping_is_one_line(tmp_path, content):
     path = tmp_path / "params.yaml"
-    path.write_text(content)
+    path.write_bytes(content)
     with pytest.raises(SystemExit, match=re.escape(f"{path}: ")) as exit:
         load_params(path)
     assert "\n" not in exit.value.code

@@ -12,6 +12,7 @@ import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, read_table, write_table
 from stages.merge.corrections import CORRECTIONS, EXCLUDE
+from stages.merge.given import read_given
 
 
 def main() -> None:
@@ -20,9 +21,7 @@ def main() -> None:
     )
     parser.add_argument("file", type=Path)
     file = parser.parse_args().file
-    filled = pd.read_csv(file, dtype=str, keep_default_na=False)
-    if missing := {"image_id", "correct_label"} - set(filled.columns):
-        sys.exit(f"{file} has no column {' and no column '.join(sorted(missing))}")
+    filled = read_given(file, str(file), ("image_id", "correct_label"))
     filled = filled.assign(correct_label=filled.correct_label.str.strip())
     pictures, files = take_in(filled[filled.correct_label != ""])
     print(f"{pictures} pictures corrected, {files} files with their copies: {CORRECTIONS}. Run `dvc repro` and commit it with the results.")

@@ -6,18 +6,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.catalog import read_table
+from stages.catalog import PLANES
+from stages.merge.given import read_given
+
+ANNOTATIONS = "data/annotations.csv"
 
 
 def annotate(table: pd.DataFrame, archives: dict[str, Path]) -> pd.DataFrame:
     """Add patient and plane from data/annotations.csv and from an annotations.csv at an archive's root; empty where unknown."""
-    tables = [read_table("data/annotations.csv")]
+    tables = [_read(ANNOTATIONS, ANNOTATIONS)]
     for path in archives.values():
         with zipfile.ZipFile(path) as archive:
             if "annotations.csv" in archive.namelist():
-                tables.append(read_table(io.BytesIO(archive.read("annotations.csv"))))
+                tables.append(_read(io.BytesIO(archive.read("annotations.csv")), f"{path}: annotations.csv"))
     known = pd.concat(tables).drop_duplicates("sha256").set_index("sha256")
     table = table.copy()
     for column in ("patient", "plane"):
         table[column] = table.sha256.map(known[column]).astype("string").fillna("")
+    return table
+
+
+def _read(file: str | io.BytesIO, name: str) -> pd.DataFrame:
+    table = read_given(file, name, ("sha256", "patient", "plane"))
+    if odd := sorted(set(table.plane) - {*PLANES, ""}):
+        raise SystemExit(f"{name}: {odd[0]!r:.50} is no plane; there are {', '.join(PLANES)}, or nothing where it is unknown")
     return table

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from stages.catalog import read_table
+from stages.merge.given import read_given
 
 CORRECTIONS = "data/corrections.csv"
 EXCLUDE = "exclude"  # in place of a label: the picture is unusable
@@ -13,7 +13,7 @@ def correct(table: pd.DataFrame, labels: set[str]) -> pd.DataFrame:
 
     Raises SystemExit when it names a label that the sources do not have.
     """
-    corrections = read_table(CORRECTIONS)
+    corrections = read_given(CORRECTIONS, CORRECTIONS, ("sha256", "label"))
     if unknown := sorted(set(corrections.label) - labels - {EXCLUDE}):
         raise SystemExit(f"{CORRECTIONS}: {', '.join(unknown)} is no label; there are {', '.join(sorted(labels))} and {EXCLUDE}")
     corrected = table.sha256.map(corrections.drop_duplicates("sha256", keep="last").set_index("sha256").label)

@@ -142,7 +142,7 @@ def test_annotations_come_from_the_project_and_from_the_archive(patients):
     files = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)}
     sha = [hashlib.sha256(data).hexdigest() for data in files.values()]
     Path("data/annotations.csv").write_text(f"sha256,patient,plane\n{sha[0]},{patients[0]},axial\n{'0' * 64},other,axial\n")
-    shipped = f"sha256,patient,plane\n{sha[0]},wrong,wrong\n{sha[1]},{patients[1]},\n{sha[2]},{patients[2]},sagittal\n"
+    shipped = f"sha256,patient,plane\n{sha[0]},wrong,coronal\n{sha[1]},{patients[1]},\n{sha[2]},{patients[2]},sagittal\n"
     catalog = merged(files | {"annotations.csv": shipped.encode()})
     assert catalog.patient.tolist() == list(patients)
     assert catalog.plane.tolist() == ["axial", "", "sagittal"]
@@ -173,6 +173,39 @@ def test_same_input_gives_the_same_bytes(monkeypatch):
     assert outputs() == first and set(first) == {
         "data/merged/catalog.csv", "data/merged/heads.npy", "data/merged/rejected.csv", "data/merged/thumbnails.npy", "metrics/merge.json",
     }  # fmt: skip
+
+
+BAD_TABLES = {
+    "no UTF-8": b"sha256,label,patient,plane\n\xe4,glioma,1,axial\n",
+    "ragged": b"sha256,label,patient,plane\na\nb,glioma,1,axial,2,3\n",
+    "empty": b"",
+    "with semicolons": b"sha256;label;patient;plane\na;glioma;1;axial\n",
+}
+
+
+@pytest.mark.parametrize("content", BAD_TABLES.values(), ids=BAD_TABLES)
+@pytest.mark.parametrize("where", ["data/corrections.csv", "data/annotations.csv", "the archive"])
+def test_a_table_that_somebody_handed_in_and_is_none_is_one_line(where, content):
+    members = {"glioma/a.png": encode(PICTURE)}
+    if where == "the archive":
+        members["annotations.csv"] = content
+    else:
+        Path(where).write_bytes(content)
+    with pytest.raises(SystemExit, match="annotations.csv|corrections.csv") as exit:
+        merged(members)
+    assert "separated by commas, with the columns sha256, " in exit.value.code and "\n" not in exit.value.code
+
+
+def test_a_spreadsheet_s_corrections_are_read():
+    digest = hashlib.sha256(encode(PICTURE)).hexdigest()
+    Path("data/corrections.csv").write_bytes(f"\ufeffsha256,label\r\n{digest},notumor\r\n".encode())
+    assert merged({"glioma/a.png": encode(PICTURE), "glioma/b.png": encode(smooth(1))}).label["glioma/a.png"] == "notumor"
+
+
+def test_an_unknown_plane_is_named():
+    Path("data/annotations.csv").write_text("sha256,patient,plane\na,1,oblique\n")
+    with pytest.raises(SystemExit, match="'oblique' is no plane; there are axial, coronal, sagittal"):
+        merged({"glioma/a.png": encode(PICTURE)})
 
 
 def test_what_is_reduced_from_a_picture_and_from_none():

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from synthetic import encode
 
 from stages.calibrate import temperature
@@ -145,6 +147,15 @@ def test_order_is_kept_over_batches(project):
 def test_a_missing_package_says_what_to_do(tmp_path):
     with pytest.raises(SystemExit, match="make export"):
         package.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"temperatures": {"fold-0": 1}, "seeds": [0]}'], ids=repr)
+def test_a_damaged_package_is_one_line(tmp_path, content):
+    (tmp_path / "package.json").write_bytes(content)
+    save_file({"a": torch.zeros(1)}, tmp_path / "likeness.safetensors")
+    with pytest.raises(SystemExit, match="no model package, or damaged") as exit:
+        package.load(tmp_path)
+    assert "\n" not in exit.value.code
 
 
 def test_a_damaged_zip_member_is_an_error(tmp_path):

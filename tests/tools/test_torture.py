@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tools.torture import __main__ as torture
-from tools.torture import hostile, kill, network, params, stage
+from tools.torture import hostile, kill, network, params, parsers, stage
 from tools.torture.project import Project, complaint, fingerprint, repeated, start
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,15 @@ def test_a_new_row_leaves_the_others_in_their_order(tmp_path, monkeypatch):
     torture.update_table({what[3]: f"| {what[3]} | 5 | 5 |"})
     rows = [line for line in table.read_text().splitlines() if line.startswith("| ")][2:]
     assert rows == [f"| {what[0]} | 9 | 9 |", f"| {what[3]} | 5 | 5 |", f"| {what[5]} | 1 | 0 |"]
+
+
+def test_what_cannot_be_tried_here_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(parsers, "find_spec", lambda name: None)
+    monkeypatch.setattr(torture, "TABLE", None)  # which is not written
+    monkeypatch.setattr(sys, "argv", ["torture", "--only", "parsers", "--tries", "6"])
+    with pytest.raises(SystemExit):
+        torture.main()
+    assert "not tried, atheris is not installed" in capsys.readouterr().out
 
 
 def test_a_picture_that_is_not_what_it_should_be_is_noticed(project, monkeypatch):

@@ -6,7 +6,6 @@ python -m tools.torture --only kill --tries 3    less often than a row of the ta
 """
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -19,28 +18,28 @@ import numpy as np
 from tqdm import tqdm
 
 from tools.markers import replace_part
-from tools.torture import disk, hostile, kill, machine, network, params, queue
+from tools.torture import disk, hostile, kill, machine, network, params, parsers, queue
 from tools.torture.project import Project, repeated
 
 TABLE = Path("docs/reliability.md")
 
 
 class Fault(NamedTuple):
-    """run(project, tries, rng) gives what went wrong in each try, empty where the pipeline held."""
+    """run(project, tries, rng) gives what went wrong in each try, empty where the pipeline held; lacking() why it cannot be tried here, if so."""
 
     what: str
     tries: int
     run: Callable[[Project, int, np.random.Generator], list[str]]
-    needs_root: bool = False
+    lacking: Callable[[], str] = str
 
 
 FAULTS = {
     "kill": Fault("killed at a random moment (SIGKILL)", 24, partial(kill.ended_by, signal.SIGKILL)),
     "term": Fault("ended at a random moment (SIGTERM)", 12, partial(kill.ended_by, signal.SIGTERM)),
     "interrupt": Fault("interrupted at a random moment (Ctrl-C)", 12, partial(kill.ended_by, signal.SIGINT)),
-    "disk-full": Fault("disk full under data/", 4, repeated(partial(disk.full, "data")), needs_root=True),
-    "cache-full": Fault("disk full under DVC's cache", 4, repeated(partial(disk.full, ".dvc/cache")), needs_root=True),
-    "read-only": Fault("metrics/ cannot be written to", 1, repeated(partial(disk.read_only, "metrics")), needs_root=True),
+    "disk-full": Fault("disk full under data/", 4, repeated(partial(disk.full, "data")), lacking=disk.lacking),
+    "cache-full": Fault("disk full under DVC's cache", 4, repeated(partial(disk.full, ".dvc/cache")), lacking=disk.lacking),
+    "read-only": Fault("metrics/ cannot be written to", 1, repeated(partial(disk.read_only, "metrics")), lacking=disk.lacking),
     "cache": Fault("a byte changed in DVC's cache", 4, repeated(disk.damaged_cache)),
     "checkpoint": Fault("a checkpoint cut short", 3, repeated(disk.damaged_checkpoint)),
     "other-params": Fault("checkpoints of other params", 1, repeated(disk.checkpoint_of_other_params)),
@@ -51,6 +50,7 @@ FAULTS = {
     "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
     "pictures": Fault("odd and damaged pictures", 5000, hostile.pictures),
     "archives": Fault("odd and damaged archives", 100, repeated(hostile.archives)),
+    "parsers": Fault("bytes that a fuzzer found for the parsers of our own", 60_000, parsers.fuzzed, lacking=parsers.lacking),
 }
 
 
@@ -65,8 +65,8 @@ def main() -> None:
     try:
         for name in tqdm(arguments.only or FAULTS, desc="faults", disable=None):
             fault = FAULTS[name]
-            if fault.needs_root and os.geteuid() != 0:
-                tqdm.write(f"{fault.what}: not tried, mounting a small disk takes root")
+            if reason := fault.lacking():
+                tqdm.write(f"{fault.what}: not tried, {reason}")
                 continue
             begun = time.monotonic()
             wrong = fault.run(project, arguments.tries or fault.tries, np.random.default_rng(arguments.seed))

@@ -61,6 +61,11 @@ def checkpoint_of_other_params(project: Project, rng: Generator) -> str:
         return project.next_run(folder)
 
 
+def lacking() -> str:
+    """Why disks cannot be mounted here; empty if they can."""
+    return "" if os.geteuid() == 0 else "mounting a small disk takes root"
+
+
 def _refused(place: str, project: Project, refusing: str, allowing: str) -> str:
     """A run on a disk with one mount option, then another with the other."""
     with project.new() as folder, _disk(folder / place) as change:
