@@ -98,7 +98,7 @@ def test_a_stage_that_hangs_is_noticed(project):
         assert stage.run_stage(folder, "merge", seconds=0.1) == ("merge took more than 0.1 s", "")
 
 
-@pytest.mark.parametrize("trouble", ["cut", "refused", "shorter", "changed between", "killed"])
+@pytest.mark.parametrize("trouble", ["cut", "refused", "shorter", "killed"])
 def test_troubles_of_the_network_hold(project, monkeypatch, trouble):
     monkeypatch.setattr(network, "TROUBLES", {trouble: network.TROUBLES[trouble]})
     assert network.download(project, np.random.default_rng(0)) == ""

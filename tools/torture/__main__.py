@@ -46,7 +46,7 @@ FAULTS = {
     "two": Fault("two `dvc repro` at once", 2, repeated(machine.two_at_once)),
     "queue": Fault("two workers for a queue of experiments", 1, repeated(queue.two_workers)),
     "elsewhere": Fault("another folder, umask, locale, time zone, number of cores", 2, machine.elsewhere),
-    "network": Fault("trouble with the network or the server in a download", 30, repeated(network.download)),
+    "network": Fault("trouble with the network or the server in a download", 20, repeated(network.download)),
     "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
     "pictures": Fault("odd and damaged pictures", 5000, hostile.pictures),
     "archives": Fault("odd and damaged archives", 100, repeated(hostile.archives)),

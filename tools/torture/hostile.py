@@ -33,7 +33,7 @@ def pictures(project: Project, tries: int, rng: Generator) -> list[str]:
         for number in range(min(PICTURES_AN_ARCHIVE, tries - len(wrong))):
             kind = rng.choice(list(KINDS))
             made[f"Training/glioma_tumor/{number:04}-{kind}.jpg"] = KINDS[kind](rng)
-        with _project(project, _zip({name: data for name, (data, _) in made.items()})) as folder:
+        with _project(project, zipped({name: data for name, (data, _) in made.items()})) as folder:
             fault = _fault(folder, "download", "sartaj") or _fault(folder, "merge")
             found = {} if fault else _found(folder)
         wrong += [fault or _judge(name, size, found.get(name, "lost")) for name, (_, size) in made.items()]
@@ -78,7 +78,8 @@ def _judge(name: str, size: tuple[int, int] | None, found: tuple[int, int] | str
     return ""
 
 
-def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """An archive of these members."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, data in members.items():
@@ -181,7 +182,7 @@ KINDS: dict[str, Kind] = {
     "empty": _either(lambda rng: b""),
     "noise": _either(lambda rng: rng.bytes(rng.integers(1, 5000))),
     "text": _either(lambda rng: b"<html><body>404 Not Found</body></html>\n" * rng.integers(1, 50)),
-    "zip": _either(lambda rng: _zip({"inner.jpg": _any_file(rng)})),
+    "zip": _either(lambda rng: zipped({"inner.jpg": _any_file(rng)})),
 }
 
 
@@ -191,7 +192,7 @@ def _members(rng: Generator) -> dict[str, bytes]:
 
 def _named(*names: str) -> Callable[[Generator], bytes]:
     """Proper members, and one of these names."""
-    return lambda rng: _zip(_members(rng) | {names[rng.integers(len(names))]: b"x"})
+    return lambda rng: zipped(_members(rng) | {names[rng.integers(len(names))]: b"x"})
 
 
 def _special(rng: Generator) -> bytes:
@@ -199,7 +200,7 @@ def _special(rng: Generator) -> bytes:
     info = zipfile.ZipInfo("Training/glioma_tumor/link.jpg")
     info.create_system = 3
     info.external_attr = (int(rng.choice([stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])) | 0o777) << 16
-    file = io.BytesIO(_zip(_members(rng)))
+    file = io.BytesIO(zipped(_members(rng)))
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(info, "/etc/passwd")
     return file.getvalue()
@@ -207,7 +208,7 @@ def _special(rng: Generator) -> bytes:
 
 def _twice(rng: Generator) -> bytes:
     members = _members(rng)
-    file = io.BytesIO(_zip(members))
+    file = io.BytesIO(zipped(members))
     with warnings.catch_warnings(), zipfile.ZipFile(file, "a") as archive:
         warnings.simplefilter("ignore")  # of duplicate names
         archive.writestr(str(rng.choice(list(members))), b"other bytes")
@@ -215,11 +216,11 @@ def _twice(rng: Generator) -> bytes:
 
 
 ARCHIVES: dict[str, Callable[[Generator], bytes]] = {
-    "proper": lambda rng: _zip(_members(rng)),
-    "cut": lambda rng: _cut(_zip(_members(rng)), rng),
-    "flipped": lambda rng: _bits_flipped(_zip(_members(rng), zipfile.ZIP_DEFLATED), rng),
-    "bomb": lambda rng: _zip(_members(rng) | {"Training/glioma_tumor/bomb.jpg": bytes(2**27)}, zipfile.ZIP_DEFLATED),
-    "nested": lambda rng: _zip({"Training/glioma_tumor/inner.zip": _zip(_members(rng))}),
+    "proper": lambda rng: zipped(_members(rng)),
+    "cut": lambda rng: _cut(zipped(_members(rng)), rng),
+    "flipped": lambda rng: _bits_flipped(zipped(_members(rng), zipfile.ZIP_DEFLATED), rng),
+    "bomb": lambda rng: zipped(_members(rng) | {"Training/glioma_tumor/bomb.jpg": bytes(2**27)}, zipfile.ZIP_DEFLATED),
+    "nested": lambda rng: zipped({"Training/glioma_tumor/inner.zip": zipped(_members(rng))}),
     "absolute": _named("/escaped.jpg", "C:\\escaped.jpg", "\\\\host\\escaped.jpg"),
     "leads out": _named("../escaped.jpg", "Training/../../../escaped.jpg", "..\\escaped.jpg"),
     "odd names": _named(
@@ -227,6 +228,6 @@ ARCHIVES: dict[str, Callable[[Generator], bytes]] = {
     ),
     "special": _special,
     "twice": _twice,
-    "nothing": lambda rng: _zip({}),
+    "nothing": lambda rng: zipped({}),
     "noise": lambda rng: rng.bytes(rng.integers(0, 5000)),
 }

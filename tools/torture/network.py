@@ -1,7 +1,6 @@
 """Downloads from a server that fails in every way, by Kaggle's own client."""
 
 import contextlib
-import io
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from tools.torture.hostile import zipped
 from tools.torture.kaggle import ACCOUNT, KEY, Kaggle, serving
 from tools.torture.project import Project, start
 from tools.torture.stage import run_stage
@@ -30,7 +30,7 @@ def download(project: Project, rng: Generator) -> str:
     members = {f"Training/glioma_tumor/{number}.jpg": rng.bytes(rng.integers(1, 900_000)) for number in range(8)}
     with project.new() as folder, serving() as server:
         _registered(folder)
-        server.bundles[SLUG, VERSION] = _packed(members)
+        server.bundles[SLUG, VERSION] = zipped(members)
         server.retry_after = 1
         TROUBLES[trouble](server, rng)
         if trouble == "killed":
@@ -51,16 +51,8 @@ def _registered(folder: Path) -> None:
     registry.write_text(yaml.safe_dump(sources))
 
 
-def _packed(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
 def _trouble_is_over(server: Kaggle, members: dict[str, bytes]) -> None:
-    server.bundles = {(SLUG, VERSION): _packed(members)}
+    server.bundles = {(SLUG, VERSION): zipped(members)}
     server.faults, server.transfer_faults, server.cuts = [], [], []
     if server.hold:
         server.hold.set()
@@ -143,7 +135,7 @@ def _no_archive(server: Kaggle, rng: Generator) -> None:
 
 def _changed_between(server: Kaggle, rng: Generator) -> None:
     """Cut off for good; the next attempt finds another content."""
-    server.bundles[SLUG, VERSION] = _packed({"Training/glioma_tumor/old.jpg": rng.bytes(3_000_000)})
+    server.bundles[SLUG, VERSION] = zipped({"Training/glioma_tumor/old.jpg": rng.bytes(3_000_000)})
     server.cuts = [int(rng.integers(1_000_000, 2_900_000)), *[0] * 20]
 
 
