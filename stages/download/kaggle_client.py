@@ -72,7 +72,7 @@ def _download(archive: Archive, path: Path) -> None:
             if api.download_needed(response, str(path)):
                 have = path.stat().st_size if path.exists() else 0
                 require_space(path.parent, 2 * int(response.headers.get("Content-Length", 0)) - have)  # the zip and its canonical copy
-                api.download_file(response, str(path), kaggle.http_client(), quiet=not sys.stderr.isatty(), resume=True)
+                api.download_file(response, str(path), kaggle.http_client(), quiet=not sys.stderr.isatty(), resume=True, timeout=SILENCE)
     except requests.HTTPError as error:
         status = error.response.status_code
         page = f"https://www.kaggle.com/datasets/{archive.slug}"

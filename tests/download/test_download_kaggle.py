@@ -71,6 +71,18 @@ def test_resumes_after_silence(kaggle, files, monkeypatch):
     assert kaggle.transfers[1].startswith("bytes=1") and holds(files)
 
 
+def test_silence_after_a_retry_is_noticed_as_soon(kaggle, files, monkeypatch):
+    monkeypatch.setattr("stages.download.kaggle_client.SILENCE", 0.2)
+    files = files | {"large.jpg": os.urandom(3_000_000)}  # each transfer but the last ends in silence after 2 MB
+    kaggle.bundles[SLUG, VERSION] = pack(files)
+    kaggle.hold = threading.Event()
+    waits = []
+    monkeypatch.setattr(time, "sleep", lambda _: waits.append(1) or len(waits) == 2 and kaggle.hold.set())
+    begun = time.monotonic()
+    main("tiny")
+    assert time.monotonic() - begun < 20 and len(kaggle.transfers) == 3 and holds(files)
+
+
 def test_partial_of_another_content_is_not_resumed(kaggle, files):
     kaggle.cuts = [1_500_000] + [0] * 5
     assert "run again to go on" in refusal()

@@ -70,6 +70,7 @@ class Answer(BaseHTTPRequestHandler):
         elif self.server.hold and not self.server.hold.is_set():
             self.wfile.write(data[start : start + 2_000_000])
             self.server.hold.wait(60)
+            self.close_connection = True
         else:
             self.wfile.write(data[start:])
 
