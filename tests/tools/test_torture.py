@@ -142,8 +142,9 @@ def tiny(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
-def test_what_is_killed_and_made_again_is_compared(tiny, kind):
+def test_what_is_killed_and_made_again_is_compared(tiny, kind, capsys):
     assert kill.ended_by(kind, tiny, 3, np.random.default_rng(0)) == ["", "", ""]
+    assert re.search(rf"{kind.name} during .*(slow|the start) \(\d\)", capsys.readouterr().out)
     tiny.code = "import time; time.sleep(1); open('slow.txt', 'w').write(str(time.time()))"
     assert any("other bytes in after.txt, dvc.lock: after" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
 

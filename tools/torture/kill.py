@@ -1,12 +1,15 @@
 """Ended at random moments, then run again: the outputs must be those of an undisturbed run."""
 
 import os
+import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from tools.torture.project import Project, start
 
@@ -18,17 +21,24 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
     """Send a signal to all processes of `dvc repro`, so many times; each run goes on where the one before was ended.
 
     A run that comes to its end first is compared with the undisturbed one, and the next begins in a new folder.
-    Returns what went wrong in each try; empty where nothing did.
+    Returns what went wrong in each try, empty where nothing did, and prints during which stages they were.
     """
-    wrong = []
+    wrong, during = [], Counter()
     while len(wrong) < tries:
         with project.new() as folder:
             while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
+                during[_stage(folder)] += 1
                 wrong.append(_end(running, kind, folder))
             fault = project.next_run(folder)
         if wrong:
             wrong[-1] = wrong[-1] or fault
+    tqdm.write(f"{kind.name} during {', '.join(f'{stage} ({times})' for stage, times in during.most_common())}")
     return wrong
+
+
+def _stage(folder: Path) -> str:
+    started = re.findall(r"Running stage '(.+?)'", (folder / "torture.log").read_text(errors="replace"))
+    return started[-1] if started else "the start"
 
 
 def _came_to_its_end(running: subprocess.Popen, rng: np.random.Generator) -> bool:
