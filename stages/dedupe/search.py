@@ -25,22 +25,26 @@ def similar_pairs(thumbnails: np.ndarray, threshold: float, exact_up_to: int, na
     exact_up_to pictures the search is exhaustive; beyond, an inverted file (faiss IndexIVFFlat) looks at the nearest
     cells only, so that time does not grow with the square of the pictures.
     """
-    coefficients = np.concatenate([_coefficients(thumbnails[i : i + BLOCK]) for i in range(0, len(thumbnails), BLOCK)])
+    varied = np.flatnonzero(np.ptp(thumbnails, (1, 2)))  # pictures of one grey level resemble nothing, but each would be compared with each
+    if not len(varied):
+        return pd.DataFrame({"first": varied, "second": varied, "orientation": np.empty(0, object), "correlation": np.empty(0, np.float32)})
+    coefficients = np.concatenate([_coefficients(thumbnails[varied[i : i + BLOCK]]) for i in range(0, len(varied), BLOCK)])
     index = _build_index(coefficients, exact_up_to)
     parity = (-1) ** np.arange(COEFFICIENTS)
     radius = 2 * (1 - threshold) + 1e-5  # float32 rounding of d²
 
     found = []
-    for start in tqdm(range(0, len(thumbnails), BLOCK), unit_scale=BLOCK, unit=" pictures", desc=f"dedupe {name}", disable=None):
+    for start in tqdm(range(0, len(varied), BLOCK), unit_scale=BLOCK, unit=" pictures", desc=f"dedupe {name}", disable=None):
         queries = coefficients[start : start + BLOCK]
         for orientation, (y, x) in ORIENTATIONS.items():
             signs = np.outer(parity if y < 0 else np.ones_like(parity), parity if x < 0 else np.ones_like(parity))
             limits, _, second = index.range_search(queries * signs.reshape(-1)[1:].astype(np.float32), radius)
             first = np.repeat(np.arange(start, start + len(queries)), np.diff(limits.astype(np.int64)))
             ahead = first < second
-            correlation = correlate(thumbnails, first[ahead], second[ahead], y, x)
+            first, second = varied[first[ahead]], varied[second[ahead]]
+            correlation = correlate(thumbnails, first, second, y, x)
             same = correlation >= threshold
-            found.append((first[ahead][same], second[ahead][same], np.full(same.sum(), orientation, object), correlation[same]))
+            found.append((first[same], second[same], np.full(same.sum(), orientation, object), correlation[same]))
     first, second, orientation, correlation = (np.concatenate(column) for column in zip(*found, strict=True))
     pairs = pd.DataFrame({"first": first, "second": second, "orientation": orientation, "correlation": correlation})
     # A symmetric picture matches in several orientations; among equals, but for rounding, the plainest stays: the one listed first.

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stages.copies import ORIENTATIONS
+from stages.copies import ORIENTATIONS, correlate
+from stages.dedupe import search
 from stages.dedupe.search import similar_pairs
 
 EXACT = 10**6
@@ -60,6 +61,15 @@ def test_black_pictures_do_not_resemble_everything():
     pictures = np.concatenate([np.zeros((10, 64, 64), np.uint8), np.full((10, 64, 64), 255, np.uint8), thumbnails(20, 20, 0)])
     pairs = similar_pairs(pictures, 0.5, EXACT, "test")
     assert len(pairs) >= 20 and pairs["first"].min() >= 20
+
+
+def test_pictures_of_one_grey_level_cost_nothing(monkeypatch):
+    compared = []
+    monkeypatch.setattr(search, "correlate", lambda *arguments: compared.append(len(arguments[1])) or correlate(*arguments))
+    black = np.zeros((3000, 64, 64), np.uint8)
+    assert similar_pairs(black, 0.9, EXACT, "test").empty and not compared
+    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, "test")
+    assert len(pairs) >= 20 and pairs["first"].min() >= 3000 and sum(compared) < 40**2
 
 
 def test_no_copies_no_pairs():
