@@ -109,6 +109,16 @@ def test_another_backbone_reruns_only_what_depends_on_it_and_the_diffs_say_so(fi
     run("dvc", "checkout", "-q", cwd=finished)
 
 
+def test_what_a_stage_had_before_it_failed_comes_back(finished):
+    params = finished / "params.yaml"
+    params.write_text(re.sub(r"\n  lr: .*", "\n  lr: -1", params.read_text()))
+    assert "train.lr" in run("dvc", "repro", cwd=finished, ok=False)
+    assert not (finished / "data/models").exists()
+    run("git", "checkout", "-q", ".", cwd=finished)
+    run("dvc", "checkout", "-q", cwd=finished)
+    assert not ran(run("dvc", "repro", cwd=finished)) and list((finished / "data/models").glob("*.safetensors"))
+
+
 def test_queued_experiments_run_from_a_clean_clone(finished, tmp_path):
     run("git", "clone", "-q", str(finished), str(tmp_path / "clean"), cwd=tmp_path)
     clean = tmp_path / "clean"
