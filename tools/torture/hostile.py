@@ -44,7 +44,9 @@ def archives(project: Project, rng: Generator) -> str:
     """An archive is taken whole or refused with one line, and then nothing of it is there."""
     kind = rng.choice(list(ARCHIVES))
     with _project(project, ARCHIVES[kind](rng)) as folder:
-        fault, _ = run_stage(folder, "download", "sartaj", BRAIN_MRI_MIRROR=str(folder / "mirror"))
+        fault, refusal = run_stage(folder, "download", "sartaj", BRAIN_MRI_MIRROR=str(folder / "mirror"))
+        if "\n" in refusal:
+            fault = f"it refused with more than a line: {refusal[-200:]}"
         left = [path.name for path in (folder / "data/raw").glob("*")]
         outside = [str(path) for path in folder.parent.glob("escaped*")]
         if not fault and (outside or len(left) not in (0, 2)):
