@@ -1,6 +1,7 @@
 """The same bytes wherever and by whom it is run; and two runs at once."""
 
 import os
+import shutil
 import subprocess
 
 import numpy as np
@@ -25,7 +26,11 @@ def _under(project: Project, umask: int, locale: str, zone: str, share: float) -
     os.sched_setaffinity(0, cores[: max(1, int(share * len(cores)))])
     try:
         with project.new("another näme") as folder:
-            return project.next_run(folder, LC_ALL=locale, TZ=zone)
+            lock = project.undisturbed() / "dvc.lock"
+            shutil.copy(lock, folder)  # a clone has it too: its entries then keep their places
+            fault = project.next_run(folder, LC_ALL=locale, TZ=zone)
+            same = (folder / "dvc.lock").read_bytes() == lock.read_bytes()
+            return fault or ("" if same else "dvc.lock has other bytes")
     finally:
         os.umask(before)
         os.sched_setaffinity(0, cores)
