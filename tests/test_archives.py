@@ -2,7 +2,9 @@ import multiprocessing
 import zipfile
 from pathlib import Path
 
-from stages.archives import read_member
+import pytest
+
+from stages.archives import read_member, read_stored
 
 
 def write(path: Path, contents: dict[str, bytes]) -> None:
@@ -35,3 +37,22 @@ def test_another_archive_under_the_same_relative_path_is_another_archive(tmp_pat
         monkeypatch.chdir(tmp_path / folder)
         write(Path("a.zip"), {"name": folder.encode()})
         assert read_member(Path("a.zip"), "name") == folder.encode()
+
+
+def test_a_stored_member_is_read_without_the_directory(tmp_path):
+    path = tmp_path / "a.zip"
+    write(path, {"one": b"first", "länger/two": b"second", "empty": b""})
+    with zipfile.ZipFile(path) as archive:
+        places = {info.filename: (info.header_offset, info.file_size, info.CRC) for info in archive.infolist()}
+    for name, place in places.items():
+        assert read_stored(path, *place) == read_member(path, name)
+
+
+def test_damaged_bytes_are_not_taken_for_a_member(tmp_path):
+    path = tmp_path / "a.zip"
+    write(path, {"one": b"first"})
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("one")
+    path.write_bytes(path.read_bytes().replace(b"first", b"furst"))
+    with pytest.raises(zipfile.BadZipFile, match="a.zip: damaged at byte 0"):
+        read_stored(path, info.header_offset, info.file_size, info.CRC)

@@ -1,5 +1,6 @@
 """Merge the archives into one catalog: every picture decoded once, labelled, annotated, and reduced to two thumbnails."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ from stages.merge.annotations import annotate
 from stages.merge.corrections import correct
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
+from stages.merge.progress import ARRAYS
 from stages.merge.scan import scan
 from stages.params import load_params
 from stages.sources import load_source
 
+PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ may lie on a disk of its own
+BLOCK = 4096  # pictures copied at once
 COLUMNS = [
     "image_id", "source", "member", "sha256", "label", "published_split",
     "width", "height", "mode", "format", "augmented_from", "patient", "plane",
@@ -26,9 +30,7 @@ def main() -> None:
     archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
     _remove_others(archives)
 
-    CATALOG.parent.mkdir(parents=True, exist_ok=True)
-    arrays = [CATALOG.with_name(name) for name in ("thumbnails.npy", "heads.npy")]
-    table = scan(archives, params.merge.max_megapixels, *arrays)
+    table = scan(archives, params.merge.max_megapixels, PART)
     table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
     labels = {label for entry in folders.values() for label in entry.labels}
     scanned = len(table)
@@ -37,9 +39,6 @@ def main() -> None:
     good = table[table.reason == ""]
     rejected = table.loc[table.reason != "", ["image_id", "reason"]]
     write_table(good[COLUMNS], CATALOG)
-    if len(good) < scanned:
-        for path in arrays:
-            np.save(path, np.load(path)[good.index])
     write_table(rejected, CATALOG.with_name("rejected.csv"))
     write_metrics(_summary(table, params.data.sources), "metrics/merge.json")
 
@@ -51,6 +50,12 @@ def main() -> None:
             f"The first ones:{first}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
+    for name in ARRAYS:
+        if len(good) < scanned:
+            _keep(good.index.to_numpy(), PART / name, CATALOG.with_name(name))
+        else:
+            (PART / name).replace(CATALOG.with_name(name))
+    shutil.rmtree(PART)
 
 
 def _remove_others(archives: dict[str, Path]) -> None:
@@ -60,6 +65,15 @@ def _remove_others(archives: dict[str, Path]) -> None:
     for path in Path("data/raw").iterdir():
         if path.suffix in (".zip", ".json") and path.stem not in keep:
             path.unlink()
+
+
+def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
+    """Write these rows of an array, a few at a time: all may be more than the memory holds."""
+    shape = (len(rows), *np.load(of, mmap_mode="r").shape[1:])
+    np.lib.format.open_memmap(to, "w+", np.uint8, shape)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        np.load(to, mmap_mode="r+")[part] = np.load(of, mmap_mode="r")[rows[part]]
 
 
 def _summary(table: pd.DataFrame, sources: list[str]) -> dict:

@@ -6,13 +6,14 @@ import signal
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stages.archives import read_member
+from stages import pixels
+from stages.archives import read_stored
+from stages.merge.progress import Progress
 from stages.pixels import Undecodable, decode, head_box, open_image, squash
 
 SIDE = 64
@@ -21,68 +22,71 @@ DECODE_AT_LEAST = 2 * SIDE
 CHUNK = 64
 
 
-class Member(NamedTuple):
-    image_id: str
-    source: str
-    name: str
-    path: Path
-    checksum: tuple[int, int]  # CRC-32 and size, from the archive's directory
-
-
-def scan(archives: dict[str, Path], max_megapixels: float, thumbnails: Path, heads: Path) -> pd.DataFrame:
-    """Read all members of all archives.
+def scan(archives: dict[str, Path], max_megapixels: float, folder: Path) -> pd.DataFrame:
+    """Read all members of all archives, from where a scan into the same folder was cut off.
 
     Returns a table (image_id, source, member, sha256, width, height, mode, format, reason; reason is empty where the picture
-    decoded), sorted by image_id, and writes two arrays uint8 [N, 64, 64] in its order, as .npy: the whole picture and the
-    head's bounding box, both squashed to the square.
+    decoded), sorted by image_id, and writes to the folder two arrays uint8 [N, 64, 64] in its order, thumbnails.npy and heads.npy:
+    the whole picture and the head's bounding box, both squashed to the square.
     """
-    members = []
-    for source, path in archives.items():
-        with zipfile.ZipFile(path) as archive:
-            members += [
-                Member(f"{source}/{info.filename}", source, info.filename, path, (info.CRC, info.file_size))
-                for info in archive.infolist()
-                if info.filename != "annotations.csv"
-            ]
-    members.sort()
-    for path in (thumbnails, heads):
-        np.lib.format.open_memmap(path, "w+", np.uint8, (len(members), SIDE, SIDE))
+    members = pd.concat([_directory(source, path) for source, path in archives.items()]).sort_values("image_id", ignore_index=True)
+    progress = Progress(folder, _key(members, max_megapixels), (len(members), SIDE, SIDE))
+    done = progress.done()
 
     # Files that may be byte-identical go to one worker, which decodes them once: in the three sets that is nearly every other one.
-    first = {}
-    for row, member in enumerate(members):
-        first.setdefault(member.checksum, row)
-    order = sorted(range(len(members)), key=lambda row: first[members[row].checksum])
-    chunks = [{row: members[row] for row in order[i : i + CHUNK]} for i in range(0, len(order), CHUNK)]
-    jobs = [(chunk, max_megapixels, thumbnails, heads) for chunk in chunks]
-    rows = []
-    leave_ctrl_c_to_me = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    first = members.index.to_series().groupby([members.checksum, members["size"]]).transform("min")
+    order = np.argsort(first, kind="stable")
+    order = order[~np.isin(order, done)]
+    work = (members.source.map(archives).to_numpy(), *(members[name].to_numpy() for name in ("offset", "size", "checksum")))
     with (
-        ProcessPoolExecutor(os.cpu_count(), **leave_ctrl_c_to_me) as pool,
-        tqdm(total=len(members), unit=" pictures", desc="merge", disable=None) as bar,
+        ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(work, max_megapixels, progress.arrays)) as pool,
+        tqdm(total=len(members), initial=len(done), unit=" pictures", desc="merge", disable=None) as bar,
     ):
-        for some in pool.map(_scan_chunk, jobs):
-            rows += some
+        for some in pool.map(_scan_rows, (order[i : i + CHUNK] for i in range(0, len(order), CHUNK))):
+            progress.add(some)
             bar.update(len(some))
-    columns = ["row", "image_id", "source", "member", "sha256", "width", "height", "mode", "format", "reason"]
-    return pd.DataFrame(rows, columns=columns).sort_values("row", ignore_index=True).drop(columns="row")
+    return pd.concat([members[["image_id", "source", "member"]], progress.table()], axis=1)
 
 
-def _scan_chunk(job) -> list[tuple]:
-    members, max_megapixels, *paths = job
-    scanned, rows, pictures = {}, [], []
-    for row, member in members.items():
-        data = read_member(member.path, member.name)
+def _directory(source: str, path: Path) -> pd.DataFrame:
+    """image_id, source, member, and of its bytes offset, size and checksum, of all members of an archive."""
+    with zipfile.ZipFile(path) as archive:
+        places = [(info.filename, info.header_offset, info.file_size, info.CRC) for info in archive.infolist()]
+    table = pd.DataFrame(places, columns=["member", "offset", "size", "checksum"])
+    table = table[table.member != "annotations.csv"]
+    return table.assign(source=source, image_id=source + "/" + table.member)
+
+
+def _key(members: pd.DataFrame, max_megapixels: float) -> str:
+    """What a scan comes to hangs on: the members, their bytes as far as the checksums tell, and how they are read."""
+    key = hashlib.sha256(str(max_megapixels).encode())
+    key.update(pd.util.hash_pandas_object(members).to_numpy().tobytes())
+    for file in (__file__, pixels.__file__):
+        key.update(Path(file).read_bytes())
+    return key.hexdigest()
+
+
+def _begin(*arguments) -> None:
+    # Once a worker and not with every chunk: the places of a million members are many bytes to send.
+    global _places, _max_megapixels, _arrays
+    _places, _max_megapixels, _arrays = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+
+
+def _scan_rows(rows: np.ndarray) -> list[tuple]:
+    scanned, found, pictures = {}, [], []
+    for row in rows.tolist():
+        data = read_stored(*(column[row] for column in _places))
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 not in scanned:
-            scanned[sha256] = _decode(data, max_megapixels)
-        found, *reduced = scanned[sha256]
-        rows.append((row, member.image_id, member.source, member.name, sha256, *found))
+            scanned[sha256] = _decode(data, _max_megapixels)
+        facts, *reduced = scanned[sha256]
+        found.append((row, sha256, *facts))
         pictures.append(reduced)
     # Straight into the files: a hundred megabytes less to send to the parent process.
-    for path, some in zip(paths, zip(*pictures, strict=True), strict=True):
-        np.load(path, mmap_mode="r+")[list(members)] = some
-    return rows
+    for path, some in zip(_arrays, zip(*pictures, strict=True), strict=True):
+        np.load(path, mmap_mode="r+")[rows] = some
+    return found
 
 
 def _decode(data: bytes, max_megapixels: float) -> tuple[tuple, np.ndarray, np.ndarray]:

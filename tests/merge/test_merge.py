@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,9 @@ from synthetic import encode, set_params, smooth, write_archive
 
 from stages.catalog import CATALOG, read_table
 from stages.merge import scan
-from stages.merge.__main__ import COLUMNS, main
+from stages.merge.__main__ import COLUMNS, PART, main
 from stages.merge.folders import read_folders
+from stages.merge.progress import Progress
 from stages.pixels import head_box, squash
 from stages.sources import Folders
 
@@ -216,19 +219,76 @@ def test_what_is_reduced_from_a_picture_and_from_none():
     assert row == (0, 0, "", "", "not an image") and not thumbnail.any() and not head.any()
 
 
-def test_byte_identical_files_are_decoded_once(monkeypatch):
+@pytest.fixture
+def decoded(monkeypatch):
+    """What counts the pictures that were decoded since it was asked before, in whatever process."""
     decode, log = scan._decode, Path("decoded.txt").absolute()
 
     def counted(data, max_megapixels):
-        with log.open("a") as file:  # in whatever process
+        with log.open("a") as file:
             file.write("x")
         return decode(data, max_megapixels)
 
+    def count() -> int:
+        found = len(log.read_text())
+        log.write_text("")
+        return found
+
     monkeypatch.setattr(scan, "_decode", counted)
+    return count
+
+
+def test_byte_identical_files_are_decoded_once(decoded):
     pictures = [encode(smooth(n)) for n in range(70)]
     catalog = merged({f"{label}/{n}.png": picture for label in ("glioma", "normal") for n, picture in enumerate(pictures)})
-    assert len(log.read_text()) == 70
+    assert decoded() == 70
     thumbnails = dict(zip(catalog.index, np.load(CATALOG.with_name("thumbnails.npy")), strict=True))
     for n in range(70):
         assert (thumbnails[f"glioma/{n}.png"] == thumbnails[f"normal/{n}.png"]).all()
         assert (thumbnails[f"glioma/{n}.png"] == squash(smooth(n), 64)).all()
+
+
+@pytest.mark.parametrize("cut", [0, 5])
+def test_a_run_that_was_cut_off_goes_on_where_it_was(cut, decoded, monkeypatch, capsys):
+    members = {f"glioma/{n}.png": encode(smooth(n)) for n in range(150)} | {"glioma/x.png": b"x"}
+    merged(members)
+    expected, parts = outputs(), sorted(Path("data").iterdir())
+    assert decoded() == 151
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    left, add = 2, Progress.add
+
+    def cut_off(self, rows):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        add(self, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Progress, "add", cut_off)
+        merged(members)
+    with (PART / "rows.csv").open("r+b") as log:
+        log.truncate(log.seek(0, os.SEEK_END) - cut)
+    decoded(), capsys.readouterr()
+    merged(members)
+    done = 2 * scan.CHUNK - (cut > 0)
+    assert decoded() == 151 - done and f"goes on after {done} pictures" in capsys.readouterr().out
+    assert outputs() == expected and sorted(Path("data").iterdir()) == parts
+
+
+def test_what_was_read_of_other_archives_is_not_used(decoded, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Progress, "table", Mock(side_effect=KeyboardInterrupt))
+        merged({"glioma/a.png": encode(PICTURE)})
+    assert decoded() == 1
+    catalog = merged({"glioma/a.png": encode(smooth(1))})
+    assert decoded() == 1 and catalog.sha256["glioma/a.png"] == hashlib.sha256(encode(smooth(1))).hexdigest()
+
+
+def test_rejected_pictures_leave_no_gap_in_the_thumbnails(monkeypatch):
+    monkeypatch.setattr("stages.merge.__main__.BLOCK", 3)
+    catalog = merged({f"glioma/{n:02}.png": b"x" if n in (0, 4, 9) else encode(smooth(n)) for n in range(10)})
+    thumbnails = np.load(CATALOG.with_name("thumbnails.npy"))
+    assert [int(name[7:9]) for name in catalog.index] == [1, 2, 3, 5, 6, 7, 8]
+    assert all((thumbnail == squash(smooth(int(name[7:9])), 64)).all() for name, thumbnail in zip(catalog.index, thumbnails, strict=True))
