@@ -32,7 +32,7 @@ def describe(
     sha256 = catalog.sha256.to_numpy()
     width, height = catalog.width.to_numpy(float), catalog.height.to_numpy(float)
     aspect = width / height
-    grey = thumbnails.mean((1, 2), dtype=np.float64)
+    grey, reference_grey = _mean_grey(thumbnails, rows), _mean_grey(thumbnails, reference)
     conditions = {
         "exact": sha256[rows] == sha256[reference],
         "mirrored": orientation == "mirrored",
@@ -41,7 +41,7 @@ def describe(
         "cropped": whole.max(0) < same,
         "squashed": abs(aspect[rows] / aspect[reference] - 1) > ASPECT,
         "resized": (width[rows] != width[reference]) | (height[rows] != height[reference]),
-        "brightened": abs(grey[rows] / np.maximum(grey[reference], 1e-6) - 1) > BRIGHTNESS,
+        "brightened": abs(grey / np.maximum(reference_grey, 1e-6) - 1) > BRIGHTNESS,
     }
     return np.select(list(conditions.values()), list(conditions), "reencoded"), orientation
 
@@ -54,6 +54,11 @@ def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, y: 
         one, other = normalised(thumbnails[first[part]]), normalised(thumbnails[second[part]])
         correlation[part] = np.einsum("nyx,nyx->n", one[:, ::y, ::x], other)
     return correlation
+
+
+def _mean_grey(thumbnails: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    blocks = [thumbnails[rows[i : i + BLOCK]].mean((1, 2), dtype=np.float64) for i in range(0, len(rows), BLOCK)]
+    return np.concatenate(blocks or [np.empty(0)])
 
 
 def normalised(thumbnails: np.ndarray) -> np.ndarray:

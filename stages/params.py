@@ -56,7 +56,10 @@ class Dedupe(Section):
     on_conflict: Literal["drop", "majority", "error"] = Field(
         description="a picture that occurs under several labels: drop it, take the majority label (drop on a tie), or stop"
     )
-    exact_search_up_to: Count = Field(description="pictures up to which the search is exhaustive; an inverted index beyond")
+    exact_search_up_to: Count = Field(description="pictures up to which the search is exhaustive; beyond, only similar ones are compared")
+    memory: Positive = Field(
+        description="GiB of features of the pictures that the search keeps in memory; if there are more, all lie in a scratch file"
+    )
 
     @model_validator(mode="after")
     def _ordered(self):

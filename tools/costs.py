@@ -42,10 +42,10 @@ def main() -> None:
     replace_part(TABLE, "costs", "\n".join(lines))
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Wall seconds of a command and the largest resident set (MB) of any process in its tree; exits if it fails."""
+def measure(command: list[str], folder: Path | None = None) -> tuple[float, float]:
+    """Wall seconds of a command in a folder and the largest resident set (MB) of any process in its tree; exits if it fails."""
     start = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, cwd=folder)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"`{' '.join(command)}` failed")

@@ -8,6 +8,7 @@ from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, read_table, write_metri
 from stages.copies import KINDS, seen
 from stages.dedupe.align import aligned_correlation
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
+from stages.dedupe.on_disk import OnDisk
 from stages.dedupe.planes import find_planes
 from stages.dedupe.search import similar_pairs
 from stages.params import Dedupe, load_params
@@ -21,10 +22,11 @@ ALIGNED = 0.98
 def main() -> None:
     params = load_params().dedupe
     catalog = read_table(CATALOG)
-    thumbnails, heads = (np.load(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
+    thumbnails, heads = (OnDisk(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
 
     cluster, group = find_clusters(catalog, thumbnails, heads, params)
-    patient = catalog.patient.groupby(cluster).transform("max")
+    known = catalog.patient[catalog.patient != ""]
+    patient = pd.Series(cluster).map(known.groupby(cluster[known.index]).max()).astype("string").fillna("")
     kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
     copy, orientation = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
 
@@ -40,13 +42,15 @@ def main() -> None:
     print(f"{metrics['pictures']} pictures are {metrics['distinct']} distinct ones in {metrics['groups']} groups; {metrics['kept']} kept")
 
 
-def find_clusters(catalog: pd.DataFrame, thumbnails: np.ndarray, heads: np.ndarray, params: Dedupe) -> tuple[np.ndarray, np.ndarray]:
+def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, params: Dedupe) -> tuple[np.ndarray, np.ndarray]:
     """The number of the cluster (the same picture) and of the group (what must stay together) of each row of the catalog."""
     # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
     own = catalog[catalog.augmented_from == ""]
     searched = own.index[~own.duplicated("sha256")].to_numpy()
-    whole = similar_pairs(thumbnails[searched], params.neighbour, params.exact_search_up_to, "whole pictures")
-    head = similar_pairs(heads[searched], params.neighbour - MARGIN, params.exact_search_up_to, "heads")
+    thumbnails, heads = thumbnails.only(searched), heads.only(searched)
+    how = params.exact_search_up_to, params.memory
+    whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")
+    head = similar_pairs(heads, params.neighbour - MARGIN, *how, "heads")
     near = pd.concat([whole, head[head.correlation >= params.neighbour]])
 
     def edges(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +61,7 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: np.ndarray, heads: np.ndarr
     cluster = join(len(catalog), *same)
     first, second = edges(head)
     apart = head[cluster[first] != cluster[second]]
-    recut = edges(apart[aligned_correlation(heads[searched], apart) >= ALIGNED])
+    recut = edges(apart[aligned_correlation(heads, apart) >= ALIGNED])
     cluster = join(len(catalog), *same, recut)
     group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient))
     return cluster, group

@@ -1,4 +1,4 @@
-"""Pictures that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
+"""OnDisk that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.copies import describe
+from stages.dedupe.on_disk import OnDisk
 
 
 def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -18,7 +19,8 @@ def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 def same_value(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Edges that join the rows of equal, non-empty values."""
     rows = np.flatnonzero(values != "")
-    _, first, value = np.unique(values.iloc[rows].to_numpy(str), return_index=True, return_inverse=True)
+    value, _ = pd.factorize(values.iloc[rows])
+    _, first = np.unique(value, return_index=True)
     return rows[first[value]], rows
 
 
@@ -50,7 +52,7 @@ def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) ->
 
 
 def describe_copies(
-    catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, thumbnails: np.ndarray, heads: np.ndarray, same: float
+    catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, thumbnails: OnDisk, heads: OnDisk, same: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """How every row differs from its cluster's reference: the kept picture, or the first row where none is kept.
 
@@ -58,7 +60,8 @@ def describe_copies(
     """
     order = np.lexsort((np.arange(len(catalog)), ~kept, cluster))
     reference = order[np.searchsorted(cluster[order], cluster)]
-    rows = np.arange(len(catalog))
-    kind, orientation = describe(catalog, rows, reference, thumbnails, heads, same)
-    augmented = catalog.augmented_from.to_numpy() != ""
-    return np.select([augmented, rows == reference], ["augmented", "original"], kind), orientation
+    copies = np.flatnonzero(reference != np.arange(len(catalog)))
+    kind, orientation = np.full(len(catalog), "original", object), np.full(len(catalog), "", object)
+    kind[copies], orientation[copies] = describe(catalog, copies, reference[copies], thumbnails, heads, same)
+    kind[catalog.augmented_from.to_numpy() != ""] = "augmented"
+    return kind, orientation

@@ -8,12 +8,14 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from stages.dedupe.on_disk import OnDisk
 from stages.gradients import gradients
 
 FOLDS = 5
+BLOCK = 4096  # pictures whose plane is predicted at once
 
 
-def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame, float | None]:
+def find_planes(table: pd.DataFrame, thumbnails: np.ndarray | OnDisk) -> tuple[pd.DataFrame, float | None]:
     """Planes for all rows of a table with plane (empty where unknown), cluster, group and kept, in thumbnails' order.
 
     Returns plane, plane_source, plane_confidence (the share of agreeing annotations, or the predicted probability) and
@@ -43,7 +45,9 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFra
     predicted = cross_val_predict(model, features, planes, groups=learn.group, cv=StratifiedGroupKFold(FOLDS))
     if unknown.any():
         model.fit(features, planes)
-        probability = model.predict_proba(gradients(thumbnails[unknown]))
+        rows = np.flatnonzero(unknown)
+        blocks = [gradients(thumbnails[rows[i : i + BLOCK]]) for i in range(0, len(rows), BLOCK)]
+        probability = np.concatenate([model.predict_proba(block) for block in blocks])
         result.loc[unknown, "plane"] = model.classes_[probability.argmax(1)]
         result.loc[unknown, "plane_source"] = "predicted"
         result.loc[unknown, "plane_confidence"] = probability.max(1).astype(float).round(4)

@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from stages.copies import ORIENTATIONS, correlate
 from stages.dedupe import search
+from stages.dedupe.on_disk import OnDisk
 from stages.dedupe.search import similar_pairs
 
-EXACT = 10**6
+EXACT, MEMORY = 10**6, 1.0
 
 
 def thumbnails(count: int, copies: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -43,7 +47,7 @@ def test_pairs_are_those_of_brute_force(seed, threshold):
     expected = {(a, b) for a, b in np.argwhere(np.triu(best >= threshold, 1)).tolist()}
     unsure = {(a, b) for a, b in np.argwhere(np.abs(best - threshold) < 1e-5).tolist()}
 
-    pairs = similar_pairs(pictures, threshold, EXACT, "test")
+    pairs = similar_pairs(pictures, threshold, EXACT, MEMORY, "test")
     found = set(zip(pairs["first"], pairs["second"], strict=True))
     assert len(found) == len(pairs) > 10
     assert found ^ expected <= unsure
@@ -59,7 +63,7 @@ def test_pairs_are_those_of_brute_force(seed, threshold):
 
 def test_black_pictures_do_not_resemble_everything():
     pictures = np.concatenate([np.zeros((10, 64, 64), np.uint8), np.full((10, 64, 64), 255, np.uint8), thumbnails(20, 20, 0)])
-    pairs = similar_pairs(pictures, 0.5, EXACT, "test")
+    pairs = similar_pairs(pictures, 0.5, EXACT, MEMORY, "test")
     assert len(pairs) >= 20 and pairs["first"].min() >= 20
 
 
@@ -67,25 +71,43 @@ def test_pictures_of_one_grey_level_cost_nothing(monkeypatch):
     compared = []
     monkeypatch.setattr(search, "correlate", lambda *arguments: compared.append(len(arguments[1])) or correlate(*arguments))
     black = np.zeros((3000, 64, 64), np.uint8)
-    assert similar_pairs(black, 0.9, EXACT, "test").empty and not compared
-    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, "test")
+    assert similar_pairs(black, 0.9, EXACT, MEMORY, "test").empty and not compared
+    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, MEMORY, "test")
     assert len(pairs) >= 20 and pairs["first"].min() >= 3000 and sum(compared) < 40**2
 
 
 def test_no_copies_no_pairs():
-    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, "test").empty
+    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, MEMORY, "test").empty
 
 
 def test_the_inverted_index_finds_what_the_exhaustive_search_finds():
-    pictures = thumbnails(2000, 800, 0.35)
-    exact, fast = (similar_pairs(pictures, 0.95, limit, "test") for limit in (EXACT, 1000))
-    assert len(exact) > 500 and set(exact.orientation) == set(ORIENTATIONS)
-    both = exact.merge(fast, on=["first", "second", "orientation"])
-    assert len(both) == len(fast), "nothing that is not there"
-    assert len(both) >= 0.99 * len(exact)
+    pictures = thumbnails(6000, 2000, 0.35)
+    exact, fast = (similar_pairs(pictures, 0.95, limit, MEMORY, "test") for limit in (EXACT, 1000))
+    assert len(exact) > 1000 and set(exact.orientation) == set(ORIENTATIONS)
+    pd.testing.assert_frame_equal(fast, exact, check_exact=False, atol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [EXACT, 1000])
+def test_what_does_not_fit_the_memory_lies_in_a_scratch_file(limit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures = thumbnails(1500, 600, 0.35)
+    expected = similar_pairs(pictures, 0.95, limit, MEMORY, "test")
+    assert not Path(".scratch").exists()
+    pd.testing.assert_frame_equal(similar_pairs(pictures, 0.95, limit, 1e-9, "test"), expected)
+    assert Path(".scratch").exists() and not search.SCRATCH.exists()
+
+
+def test_pictures_on_the_disk_are_those_in_memory(tmp_path):
+    pictures = thumbnails(60, 60, 0.35)
+    np.save(tmp_path / "thumbnails.npy", pictures)
+    on_disk, rows = OnDisk(tmp_path / "thumbnails.npy"), np.arange(0, 120, 2)
+    assert on_disk.shape == pictures.shape and on_disk.only(rows).shape == (60, 64, 64)
+    assert (on_disk.only(rows)[[3, 4]] == pictures[[6, 8]]).all() and (on_disk[5:8] == pictures[5:8]).all()
+    found = (similar_pairs(some, 0.9, EXACT, MEMORY, "test") for some in (on_disk.only(rows), pictures[rows]))
+    pd.testing.assert_frame_equal(*found)
 
 
 def test_a_limit_below_a_handful_of_pictures_is_no_error():
     pictures = thumbnails(5, 5, 0)
-    exact, fast = (similar_pairs(pictures, 0.9, limit, "test") for limit in (EXACT, 1))
+    exact, fast = (similar_pairs(pictures, 0.9, limit, MEMORY, "test") for limit in (EXACT, 1))
     assert len(exact) == len(fast) >= 5

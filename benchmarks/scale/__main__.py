@@ -1,0 +1,92 @@
+"""Measure download, merge and dedupe on very many synthetic thumbnails with planted copies.
+
+python -m benchmarks.scale --pictures 10000 100000 1000000
+
+Rewrites benchmarks/scale/results.json and the tables of docs/scale.md after every size. A million take about 20 GB of scratch space.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from joblib import cpu_count
+
+from benchmarks.scale.pictures import CHUNK
+from benchmarks.scale.table import RESULTS, write_tables
+from stages.catalog import CATALOG, CLUSTERS, read_table, write_metrics
+from tools.costs import measure
+from tools.layout import lay_out, set_params
+
+SCRATCH = Path(".scratch/scale")
+SOURCE = {
+    "archive": {"slug": "phantom/heads", "version": 1, "title": "Synthetic heads", "licence": "CC0-1.0", "attribution": "this project"},
+    "folders": {"labels": {"glioma": ["glioma"]}},
+}
+EVERYTHING = 10**9  # dedupe.exact_search_up_to of the exhaustive search
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help=f"sizes, multiples of {CHUNK}")
+    parser.add_argument("--exhaustive-up-to", type=int, default=100_000, help="sizes up to which each is also compared with each (100000)")
+    arguments = parser.parse_args()
+
+    results = {"command": " ".join(["python -m benchmarks.scale", *sys.argv[1:]]), "cores": cpu_count(), "sizes": {}}
+    for count in arguments.pictures:
+        results["sizes"][str(count)] = run(count, count <= arguments.exhaustive_up_to)
+        write_metrics(results, RESULTS)
+        write_tables(results)
+
+
+def run(count: int, exhaustively: bool) -> dict:
+    """Seconds and megabytes of each stage on so many pictures, and what dedupe found of what was planted."""
+    folder = (SCRATCH / str(count)).absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    lay_out(folder, needed=(".dvc/", "data/", "params.yaml", "stages/", "benchmarks/"))
+    (folder / "data/sources.yaml").write_text(yaml.safe_dump({"heads": SOURCE}))
+    set_params(folder / "params.yaml", {"data.sources": ["heads"], "dedupe.exact_search_up_to": 1}, "benchmarks.scale")
+    mirror = folder / "mirror/phantom/heads.zip"
+    mirror.parent.mkdir(parents=True)
+    os.environ["BRAIN_MRI_MIRROR"] = str(folder / "mirror")
+
+    def stage(name: str, *arguments: str) -> dict:
+        seconds, megabytes = measure([sys.executable, "-m", f"stages.{name}", *arguments], folder)
+        print(f"{count} pictures, {name}: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
+        return {"seconds": seconds, "megabytes": megabytes}
+
+    # In a process of its own, as a process inherits the peak memory of the one that starts it.
+    measure([sys.executable, "-c", f"from benchmarks.scale.pictures import *; write_zip({count}, Path({str(mirror)!r}))"], folder)
+    result = {"bytes": mirror.stat().st_size, "download": stage("download", "heads"), "merge": stage("merge"), "dedupe": stage("dedupe")}
+    result |= found(folder)
+    if exhaustively:
+        clusters = (folder / CLUSTERS).read_bytes()
+        set_params(folder / "params.yaml", {"dedupe.exact_search_up_to": EVERYTHING}, "benchmarks.scale")
+        result["exhaustive"] = stage("dedupe") | {"same_clusters": (folder / CLUSTERS).read_bytes() == clusters}
+    shutil.rmtree(folder)
+    return result
+
+
+def found(folder: Path) -> dict:
+    """Of the planted copies, the share in their original's cluster; of the pictures called a copy, the share that is one of that original."""
+    members = read_table(folder / CATALOG)[["image_id"]]
+    table = read_table(folder / CLUSTERS)[["image_id", "cluster"]].merge(members)
+    parts = table.image_id.str.extract(r"/(?P<way>\w+)/(?P<picture>\d+)\.jpg$")
+    table = table.assign(way=parts.way, picture=parts.picture)
+    originals = table[table.way == "original"].set_index("picture").cluster
+    planted = table[table.way != "original"]
+    right = planted.cluster.to_numpy() == planted.picture.map(originals).to_numpy()
+    pictures = table.groupby("cluster").picture.nunique()
+    called = len(table) - len(pictures)
+    return {
+        "planted": len(planted),
+        "recall": float(right.mean()),
+        "recall_by_way": {way: float(right[planted.way == way].mean()) for way in sorted(planted.way.unique())},
+        "precision": 1 - float((pictures - 1).sum()) / called if called else 1.0,
+    }
+
+
+if __name__ == "__main__":
+    main()
