@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import ray  # noqa: E402
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from tools.grid.training import Failed  # noqa: E402
+from tools.grid.outcome import Failed  # noqa: E402
 from tools.ready import NotReady  # noqa: E402
 
 
@@ -23,22 +24,30 @@ def connected(cores: int) -> Iterator[None]:
     """A connection to Ray, whose workers get the code by way of it; exits where there is none, or this machine has too few cores."""
     address = os.environ.get("RAY_ADDRESS", "local")
     variables = {"OMP_NUM_THREADS": str(cores), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # no GPU is seen by what asked for none
-    try:
-        ray.init(
-            address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"py_modules": ["stages", "tools"], "env_vars": variables},
-            **({"include_dashboard": False} if address == "local" else {}),
-        )
-    except ConnectionError:
-        sys.exit(f"RAY_ADDRESS: no cluster answers at {address}; start it (docs/scale.md), or unset RAY_ADDRESS to use this machine.")
+    if address != "local":
+        _look_for(address)
+    ray.init(
+        address,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"py_modules": ["stages", "tools"], "env_vars": variables},
+        **({"include_dashboard": False} if address == "local" else {}),
+    )
     try:
         if address == "local" and cores > ray.cluster_resources()["CPU"]:
             sys.exit(f"--cores {cores}: this machine has {ray.cluster_resources()['CPU']:.0f}.")
         yield
     finally:
         ray.shutdown()
+
+
+def _look_for(address: str) -> None:
+    """Exit where nobody answers at host:port; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError):
+        sys.exit(f"RAY_ADDRESS: no cluster answers at {address}; start it (docs/scale.md), or unset RAY_ADDRESS to use this machine.")
 
 
 def on_this_node(function: Callable, cores: float, gpu: float = 0) -> Any:

@@ -26,10 +26,11 @@ from stages.train.checkpoint import describe_platform, run_key
 from stages.train.folds import INPUTS, WEIGHTS, class_names, frozen_run_once, read_inputs, read_samples, trainings
 from stages.train.outputs import write_outputs
 from tools.grid.cluster import connected, node_name, on_this_node, value_of
+from tools.grid.outcome import Failed, Finished
 from tools.grid.saved import Saved
 from tools.grid.share import gpu_share
 from tools.grid.table import DONE, FAILED, LEFT_OUT, Row, Table
-from tools.grid.training import Failed, Finished, train
+from tools.grid.training import train
 from tools.ready import NotReady, dvc, lay_out_if_whole, reproduce
 from tools.recipe import RESULTS, environment, result
 

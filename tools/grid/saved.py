@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from stages.catalog import model_file
 from stages.train.folds import Trained
-from tools.grid.training import Finished
+from tools.grid.outcome import Finished
 
 SCRATCH = Path(".scratch/grid")
 

@@ -1,7 +1,7 @@
 """What runs on the nodes: trainings of a cell, from values to values. No file is written."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,23 +10,11 @@ import torch
 from torch import Tensor
 
 from stages.params import Params
-from stages.train.folds import Trained, Training
+from stages.train.folds import Training
 from stages.train.memory import advise_on_memory
+from tools.grid.outcome import Failed, Finished
 
 OTHERWISE = "give each training more of its machine (--cores, --gpu-memory)."
-
-
-class Failed(Exception):
-    """Why a training has no result."""
-
-
-@dataclass
-class Finished:
-    """A training, the seconds that it took and the id of the node that it ran on."""
-
-    trained: Trained
-    seconds: float
-    node: str
 
 
 def train(
@@ -48,7 +36,7 @@ def train(
         torch.cuda.empty_cache()  # the worker stays, and others share its GPU
 
 
-def _train(training: Training, pairs: list[tuple[int, int]]):
+def _train(training: Training, pairs: list[tuple[int, int]]) -> Iterator[Finished]:
     node = ray.get_runtime_context().get_node_id()
     for fold, seed in pairs:
         began = time.monotonic()
