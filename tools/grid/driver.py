@@ -5,7 +5,6 @@ its train stage are written, DVC takes them as its own, and evaluate and aggrega
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,13 +24,14 @@ from stages.params import Params, load_params
 from stages.train.checkpoint import describe_platform, run_key
 from stages.train.folds import INPUTS, WEIGHTS, class_names, frozen_run_once, read_inputs, read_samples, trainings
 from stages.train.outputs import write_outputs
+from tools.grid.by_dvc import make_ready, score
 from tools.grid.cluster import connected, node_name, on_this_node, value_of
 from tools.grid.outcome import Failed, Finished
 from tools.grid.saved import Saved
 from tools.grid.share import gpu_share
 from tools.grid.table import DONE, FAILED, LEFT_OUT, Row, Table
 from tools.grid.training import train
-from tools.ready import NotReady, dvc, lay_out_if_whole, reproduce
+from tools.ready import NotReady, lay_out_if_whole
 from tools.recipe import RESULTS, environment, result
 
 REFRESH = 1.0  # seconds between two looks at what runs
@@ -226,18 +226,3 @@ class Grid:
             f"left out; {self.table.path.relative_to(Path.cwd())} has all of it."
         )
         return count[FAILED] > 0 or count[LEFT_OUT] == len(self.table.rows) > 0
-
-
-def make_ready(folder: Path, environment: dict[str, str]) -> bool:
-    """Make the inputs of a cell's train stage; whether DVC need not run it, since nothing changed or since it remembers the outputs."""
-    reproduce(folder, ["weights", "balance", "preprocess"], environment)
-    plan = dvc(folder, "repro", "--dry", "--single-item", "train", environment=environment)
-    return any("didn't change" in line or "is cached" in line for line in plan)
-
-
-def score(folder: Path, environment: dict[str, str], commit: bool) -> None:
-    """Run evaluate and aggregate, after DVC has taken the outputs of train as its own, if asked to, with the cores and GPU of the task."""
-    given = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES") if name in os.environ}
-    if commit:
-        dvc(folder, "commit", "--force", "train", environment=environment)
-    dvc(folder, "repro", "aggregate", environment=environment | given)

@@ -46,7 +46,9 @@ class Cell(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.grid.measure", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.grid.measure", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--trainings", type=int, default=8, help="of each measurement, an even number")
     parser.add_argument("--seconds", type=float, default=10, help="of a training")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
