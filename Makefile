@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
 .PHONY: demo test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
