@@ -31,7 +31,10 @@ from tools.recipe import environment, parse
 folder = lay_out_if_whole(sys.argv[1], "same", parse(sys.argv[2:]))
 reproduce(folder, ["weights", "balance", "preprocess"], environment())
 """
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0"}  # of the cluster of two nodes
+CLUSTER = {  # of two nodes
+    "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
+}  # fmt: skip
+TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
 SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="needs Ray: `make .venv/cluster/installed`")
@@ -109,7 +112,7 @@ def saved(folder: Path) -> list[str]:
 
 def wait_for(condition, process: subprocess.Popen, folder: Path):
     """What the condition gives, once that is true."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while not (value := condition()):
         assert process.poll() is None and time.monotonic() < deadline, printed(folder)
         time.sleep(0.02)
@@ -138,24 +141,24 @@ def two_nodes(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
         place.mkdir()
     ray = PYTHON.with_name("ray")
     head = [ray, "start", "--head", "--port", address.split(":")[1], "--include-dashboard", "False", "--node-name", "first", *common]
-    with started(*head, cwd=places[0], **TOKEN) as first:
+    with started(*head, cwd=places[0], **CLUSTER) as first:
         wait_for(lambda: "Ray runtime started" in printed(places[0]), first, places[0])
-        with started(ray, "start", "--address", address, "--node-name", "second", *common, cwd=places[1], **TOKEN) as second:
+        with started(ray, "start", "--address", address, "--node-name", "second", *common, cwd=places[1], **CLUSTER) as second:
             wait_for(lambda: "Ray runtime started" in printed(places[1]), second, places[1])
             yield address, second
 
 
 def test_two_nodes_give_the_bytes_of_a_serial_run_though_one_dies(fresh, serial, tmp_path):
     with two_nodes(tmp_path) as (address, second):
-        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **TOKEN) as driver:
+        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
             wait_for(lambda: saved(fresh) and any(row["node"] == "second" for row in rows(fresh)), driver, fresh)
             (raylet,) = processes_of(second, "raylet/raylet")
             os.kill(raylet, signal.SIGKILL)
             before = len(saved(fresh))
-            assert driver.wait(timeout=120) == 0, printed(fresh)
+            assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
         assert [row["state"] for row in rows(fresh)] == ["done"] * 4 and {row["node"] for row in rows(fresh)} == {"first", "second"}
-        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **TOKEN) as driver:
-            assert driver.wait(timeout=120) == 0, printed(fresh)
+        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
+            assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
     assert before < 4, "it was killed in the middle"
     assert "0 trainings are done, 0 failed; 1 cells have a result now" in printed(fresh), "the second time DVC has them"
     assert not saved(fresh)
@@ -172,7 +175,7 @@ def test_after_a_kill_of_the_driver_only_the_rest_is_trained(fresh, serial):
     before = [row for row in rows(fresh) if f"fold-{row['fold']}-seed-{row['seed']}.safetensors" in kept]
     assert 0 < len(kept) < 4
     with grid(fresh, *selection) as driver:
-        assert driver.wait(timeout=120) == 0, printed(fresh)
+        assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
     assert "4 trainings are done, 0 failed; 1 cells have a result now" in printed(fresh)
     assert all(row in rows(fresh) for row in before), "with the seconds of then"
     assert_same(fresh, serial)
@@ -189,7 +192,7 @@ def test_what_fails_is_a_row_and_the_others_go_on_and_twins_are_trained_once(fre
     small = [change for change in SMALL if not change.startswith(("model.weights", "train.epochs"))] + ["train.epochs=4"]
     twin = NAME.replace("naive", "distinct")
     with grid(fresh, "diverging", "lacking", "weightless", NAME, twin, "--protocol", "honest", "--set", *small) as driver:
-        assert driver.wait(timeout=180) == 1, printed(fresh)
+        assert driver.wait(timeout=TIMEOUT) == 1, printed(fresh)
     found = {row["cell"]: row for row in rows(fresh)}
     assert found["diverging-honest"]["state"] == "failed"
     assert found["diverging-honest"]["reason"].startswith("Training diverged: the loss of fold 0, seed 0, epoch ")
@@ -213,7 +216,7 @@ def test_an_interruption_ends_it_with_one_line(fresh):
 
 def test_only_the_folds_that_are_named_are_trained(fresh):
     with grid(fresh, NAME, "--protocol", "same", "--folds", "1", "--seeds", "7", "8", "--set", *SEVERAL, "train.epochs=1") as driver:
-        assert driver.wait(timeout=120) == 0, printed(fresh)
+        assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
     assert saved(fresh) == ["fold-1-seed-7.safetensors", "fold-1-seed-8.safetensors"]
     assert not (fresh / f"benchmarks/results/{CELL}.json").exists()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside anything else that computes here a training would stand still
 os.environ.setdefault("RAY_task_oom_retries", "1")  # else without end: a training for which memory is too small twice is a row
 
 import ray  # noqa: E402
