@@ -22,8 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # processes that are spawned have that of the first
 
 from stages.params import Params, load_params  # noqa: E402
 from stages.train.folds import Training, read_inputs, read_samples  # noqa: E402
