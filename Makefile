@@ -2,13 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
-.PHONY: demo test check lint readme recipe leaderboard pack unpack bench torture export serve lock clean
+.PHONY: demo test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
 
-test: .venv/installed .venv/serve/installed  ## all tests
+test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all tests
 	python -m pytest
 
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
@@ -23,6 +24,9 @@ readme: .venv/installed  ## the README's result tables, from metrics/
 
 recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
 	python -m tools.recipe $(NAME) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+
+grid: .venv/cluster/installed  ## recipes side by side, on this machine's cores or GPUs or on the Ray cluster of RAY_ADDRESS: all that has no result, or [RECIPES="kazemi-resnet18-whole ours-lite0-*"] [PROTOCOL=] [SET=] [ARGS="--folds 0 1 --seeds 0 1"]
+	PATH="$(CURDIR)/.venv/cluster/bin:$$PATH" python -m tools.grid $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET)) $(ARGS)
 
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
 	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
@@ -54,10 +58,10 @@ lock: .venv/installed .venv/serve/installed  ## requirements*.lock from what is 
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements.lock
 	touch $@
 
-# Gradio wants an older Pillow than the pipeline, and what the benchmark compares with and the fuzzer are no part of it:
+# Gradio wants an older Pillow than the pipeline, and what the benchmark compares with, the fuzzer and Ray are no part of it:
 # they lie in environments in front of .venv, whose packages are those of requirements.lock and no others.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
-.venv/serve/bin/python .venv/bench/bin/python .venv/torture/bin/python: .venv/installed
+.venv/serve/bin/python .venv/bench/bin/python .venv/torture/bin/python .venv/cluster/bin/python: .venv/installed
 	$(BIN)/python -m venv --clear $(@:/bin/python=)
 	$(BIN)/python $(SITE) > "$$($@ $(SITE))/pipeline.pth"
 
@@ -65,7 +69,7 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	.venv/serve/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-serve.lock
 	touch $@
 
-.venv/bench/installed .venv/torture/installed: .venv/%/installed: .venv/%/bin/python pyproject.toml
+.venv/bench/installed .venv/torture/installed .venv/cluster/installed: .venv/%/installed: .venv/%/bin/python pyproject.toml
 	.venv/$*/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[$*]'
 	touch $@
 

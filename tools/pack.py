@@ -12,7 +12,6 @@ import argparse
 import ast
 import json
 import os
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable
@@ -24,7 +23,8 @@ import yaml
 from benchmarks.recipes import PROTOCOLS, load_recipe, load_recipes
 from stages.params import Section
 from tools import run_packed
-from tools.recipe import RESULTS, environment, lay_out_cell, parse
+from tools.ready import NotReady, lay_out_if_whole, reproduce
+from tools.recipe import RESULTS, environment, parse
 from tools.run_packed import DEFAULT, add, digest
 
 ARCHIVE = Path("packed.tar.bz2")
@@ -39,10 +39,6 @@ class Cell(Section):
     params: dict[str, Any]  # dotted key -> value, those that the stages depend on
     files: dict[str, str]  # path in the cell's folder -> SHA-256, all that the stages read
     results: list[str]  # paths of what they write
-
-
-class NotReady(Exception):
-    """Why a cell cannot be made ready here."""
 
 
 def main() -> None:
@@ -109,10 +105,10 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
 
     What its stages read and write is what dvc.yaml says.
     """
-    folder = Path() if recipe == DEFAULT else _lay_out(recipe, protocol, changes)
+    folder = Path() if recipe == DEFAULT else lay_out_if_whole(recipe, protocol, changes)
     stages, elsewhere, written = _pipeline(), _stages_elsewhere(recipe == DEFAULT), results(recipe == DEFAULT)
     needed = {dep for name in elsewhere for dep in stages[name]["deps"]}.difference(written)
-    _reproduce(folder, [name for name in stages if needed & set(_outs(stages[name]))])
+    reproduce(folder, [name for name in stages if needed & set(_outs(stages[name]))], environment())
 
     params = yaml.safe_load((folder / "params.yaml").read_text())
     return folder, Cell(
@@ -138,30 +134,9 @@ def _stages_elsewhere(default: bool) -> list[str]:
     return ["train"] if default else ["train", "evaluate", "aggregate"]
 
 
-def _lay_out(recipe: str, protocol: str, changes: dict[str, Any]) -> Path:
-    described = load_recipe(recipe)
-    if described.missing:
-        raise NotReady(f"missing: {described.missing}")
-    return lay_out_cell(recipe, described, protocol, changes)
-
-
 def _outs(stage: dict) -> list[str]:
     entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
-def _reproduce(folder: Path, stages: list[str]) -> None:
-    stages = sorted(stages, key=lambda name: name != "weights")  # nothing else is made for a cell whose weights cannot be had
-    lines = []
-    command = subprocess.Popen(
-        ["dvc", "repro", *stages], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    for line in command.stdout:
-        print(line, end="", flush=True)
-        lines.append(line.strip())
-    if command.wait():
-        # what the stage said last stands before DVC's own errors
-        raise NotReady(next(line for line in reversed(lines) if line and not line.startswith("ERROR")))
 
 
 def _look_up(params: dict, key: str) -> Any:

@@ -18,7 +18,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from benchmarks.recipes import PROTOCOLS, load_recipes
 from stages.catalog import write_metrics
 from stages.params import Section
-from tools.pack import BESIDE, Cell, NotReady, cell_name, prepare, results
+from tools.pack import BESIDE, Cell, cell_name, prepare, results
+from tools.ready import NotReady
 from tools.recipe import RESULTS, result
 from tools.run_packed import DEFAULT, MODELS
 

@@ -13,7 +13,7 @@ from stages.catalog import PIXELS
 from stages.params import Params, load_params
 from stages.preprocess.render import render
 from stages.train.checkpoint import Checkpoints
-from stages.train.folds import WEIGHTS, Training
+from stages.train.folds import WEIGHTS, Training, read_inputs
 from tools.layout import set_params
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     np.save(PIXELS, render(pd.DataFrame({"source": "pictures", "member": members, "change": ""}), task.size, params.preprocess.geometry))
     samples = members.str.extract(r"(?P<role>\w+)/(?P<label>\w+)/").assign(fold=0, row=range(len(members)), weight=1.0)
     checkpoints = Timed(params, watch)
-    Training(params, samples, checkpoints).fold(0, params.train.seeds[0])
+    Training(params, samples, *read_inputs(), checkpoints).fold(0, params.train.seeds[0])
     checkpoints.clear()
     watch.report()
 

@@ -17,15 +17,25 @@ CODE = [
 ]
 
 
+def describe_platform(device: torch.device, threads: int, precision: torch.dtype) -> str:
+    """What else than inputs, params and code the bytes of a model may depend on."""
+    return f"{device.type} {threads} {precision} {torch.__version__}"
+
+
+def run_key(params: Params, inputs: list[Path], platform: str) -> str:
+    """What tells a run from others: a hash, 16 hex digits, of its inputs, params, code and platform."""
+    key = hashlib.sha256(f"{params.model} {params.train} {platform}".encode())
+    for path in [*inputs, *CODE]:
+        with path.open("rb") as file:
+            key.update(hashlib.file_digest(file, "sha256").digest())
+    return key.hexdigest()[:16]
+
+
 class Checkpoints:
-    """The checkpoints of one run, told from others by a hash of its inputs, params, code and platform."""
+    """The checkpoints of one run, told from others by its key."""
 
     def __init__(self, params: Params, inputs: list[Path], platform: str):
-        key = hashlib.sha256(f"{params.model} {params.train} {platform}".encode())
-        for path in [*inputs, *CODE]:
-            with path.open("rb") as file:
-                key.update(hashlib.file_digest(file, "sha256").digest())
-        self.folder = SCRATCH / key.hexdigest()[:16]
+        self.folder = SCRATCH / run_key(params, inputs, platform)
 
     def save(self, fold: int, seed: int, parts: dict, result) -> None:
         """Replace the checkpoint of this fold and seed; a kill in the middle leaves the one before.

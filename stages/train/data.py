@@ -1,5 +1,6 @@
 """Pixels on the device, and batches of them: augmented for training, plain for validation."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,9 @@ class Images:
 
     def __init__(self, pixels: np.ndarray, mean: tuple, std: tuple, device: torch.device):
         self.device = device
-        self.sizes = {pixels.shape[1]: torch.from_numpy(pixels)[:, None].to(device)}
+        with warnings.catch_warnings():  # nothing writes into the pixels: they may be memory that processes share for reading
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self.sizes = {pixels.shape[1]: torch.from_numpy(pixels)[:, None].to(device)}
         self.full_size = pixels.shape[1]
         self.mean, self.std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
 

@@ -24,6 +24,7 @@ from stages.train.data import Images, split_rows
 from stages.train.loop import cpu_state, train_fold
 
 WEIGHTS = Path("data/weights/weights.safetensors")
+INPUTS = [PIXELS, INDEX, SAMPLES, WEIGHTS]
 
 
 @dataclass
@@ -53,14 +54,24 @@ def share_cores(params: Params, trainings: int) -> tuple[int, int]:
 
 def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, together: int, threads: int) -> list[Trained]:
     """Train every fold of samples from every seed, so many together. Raises SystemExit when a loss is no longer finite."""
-    trainings = [(fold, seed) for fold in sorted(samples.fold.unique()) for seed in params.train.seeds]
+    pairs = trainings(params, samples)
     if together == 1:
-        training = Training(params, samples, checkpoints)
-        return [training.fold(fold, seed) for fold, seed in trainings]
+        training = Training(params, samples, *read_inputs(), checkpoints)
+        return [training.fold(fold, seed) for fold, seed in pairs]
     with parallel_config("loky", inner_max_num_threads=threads):
         return Parallel(n_jobs=together)(
-            delayed(_in_worker)(params, samples, checkpoints, threads, fold, seed, n % together) for n, (fold, seed) in enumerate(trainings)
+            delayed(_in_worker)(params, samples, checkpoints, threads, fold, seed, n % together) for n, (fold, seed) in enumerate(pairs)
         )
+
+
+def trainings(params: Params, samples: pd.DataFrame) -> list[tuple[int, int]]:
+    """Every fold of samples with every seed, in the order of the results."""
+    return [(int(fold), seed) for fold in sorted(samples.fold.unique()) for seed in params.train.seeds]
+
+
+def read_inputs() -> tuple[np.ndarray, dict[str, Tensor]]:
+    """Pixels, uint8 [M, S, S], in memory that processes share, and pretrained weights."""
+    return np.load(PIXELS, mmap_mode="r"), load_file(WEIGHTS)
 
 
 def read_samples() -> pd.DataFrame:
@@ -86,12 +97,13 @@ def frozen_run_once(params: Params) -> bool:
 class Training:
     """What the trainings of one process have in common: pixels, pretrained weights, frozen layers."""
 
-    def __init__(self, params: Params, samples: pd.DataFrame, checkpoints: Checkpoints):
-        self.params, self.samples, self.checkpoints = params, samples, checkpoints
+    def __init__(
+        self, params: Params, samples: pd.DataFrame, pixels: np.ndarray, weights: dict[str, Tensor], checkpoints: Checkpoints | None
+    ):
+        """pixels: uint8 [M, S, S], never written to; without checkpoints none are read or written."""
+        self.params, self.samples, self.weights, self.checkpoints = params, samples, weights, checkpoints
         self.device = pick_device()
         self.precision = pick_precision(params.train.precision, self.device)
-        self.weights = load_file(WEIGHTS)
-        pixels = np.load(PIXELS, mmap_mode="c")  # processes share the pages; "c" and not "r" because torch asks for a writable array
         self.images = Images(pixels, *normalisation(params.model.backbone), self.device)
         self.frozen = self.features = None
         seen = torch.tensor(sorted(samples.row[samples.role != "test"].unique()))
@@ -151,7 +163,7 @@ def check_small_size(model: nn.Module, params: Params) -> None:
 def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int) -> Trained:
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     torch.set_num_threads(threads)
-    return Training(params, samples, checkpoints).fold(fold, seed, line)
+    return Training(params, samples, *read_inputs(), checkpoints).fold(fold, seed, line)
 
 
 def _end_with(parent: int) -> None:

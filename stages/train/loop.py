@@ -34,11 +34,12 @@ def train_fold(
     fold: int,
     seed: int,
     precision: torch.dtype,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | None,
     line: int = 0,
 ) -> Result:
     """Train a model, which is already on the device, from the last checkpoint of this fold and seed if there is one.
 
+    Without checkpoints none are read or written.
     seed: one of params.seeds; line: of the terminal, for the progress bar, where several are trained side by side.
 
     Raises SystemExit when the loss is no longer finite.
@@ -48,7 +49,8 @@ def train_fold(
     class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
     average = running_mean(model, params.ema_epochs * -(-len(train.rows) // params.batch_size))
     parts = {"model": model, "optimizer": optimizer, "average": average}
-    checkpoints.resume(fold, seed, parts, result)
+    if checkpoints:
+        checkpoints.resume(fold, seed, parts, result)
 
     for epoch in range(len(result.history), params.epochs):
         if _out_of_patience(result.history, params.patience):
@@ -88,7 +90,8 @@ def train_fold(
         best = _best(result.history)
         if best == epoch:
             result.best = cpu_state(average.module)
-        checkpoints.save(fold, seed, parts, result)
+        if checkpoints:
+            checkpoints.save(fold, seed, parts, result)
         tqdm.write(
             f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")

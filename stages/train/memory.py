@@ -10,8 +10,8 @@ from stages.params import Params
 
 
 @contextmanager
-def advise_on_memory(params: Params) -> Iterator[None]:
-    """Exit with one line that says what to lower, where what is done inside runs out of the GPU's or the host's memory."""
+def advise_on_memory(params: Params, otherwise: str) -> Iterator[None]:
+    """Exit with one line that says what to lower, or do otherwise, where what is done inside runs out of the GPU's or the host's memory."""
     try:
         yield
     except TerminatedWorkerError:
@@ -25,6 +25,5 @@ def advise_on_memory(params: Params) -> Iterator[None]:
     else:
         return
     raise SystemExit(
-        f"{reason} Lower train.batch_size (now {params.train.batch_size}) or model.image_size (now {params.model.image_size}), or train "
-        "one fold at a time (environment variable LOKY_MAX_CPU_COUNT=1). The next run goes on after the last finished epoch."
+        f"{reason} Lower train.batch_size (now {params.train.batch_size}) or model.image_size (now {params.model.image_size}), or {otherwise}"
     )

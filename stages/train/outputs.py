@@ -1,0 +1,49 @@
+"""What train hands on: models, what they are, and how the training went."""
+
+import json
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from stages.catalog import MODELS, model_file, write_metrics, write_table
+from stages.model import normalisation
+from stages.params import Params
+from stages.train.folds import Trained
+
+
+def write_outputs(params: Params, classes: list[str], trained: list[Trained]) -> None:
+    """Write the outputs of the stage; classes in the order of the models' outputs, trained in that of trainings()."""
+    MODELS.mkdir(parents=True, exist_ok=True)
+    for result in trained:
+        save_file(result.state, MODELS / model_file(result.fold, result.seed))
+    mean, std = normalisation(params.model.backbone)
+    about = {
+        "backbone": params.model.backbone,
+        "classes": classes,
+        "dropout": params.model.dropout,
+        "image_size": params.model.image_size,
+        "mean": list(mean),
+        "std": list(std),
+        "seeds": params.train.seeds,
+    }
+    if params.model.head != "linear":
+        about["head"] = params.model.head
+    (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+
+    history = pd.DataFrame([{"fold": result.fold, "seed": result.seed, **epoch} for result in trained for epoch in result.history])
+    write_table(history.round(6), "metrics/plots/history.csv")
+    best = history[history.kept]
+    macro_f1 = {"mean": best.validation_macro_f1.mean(), "std": best.validation_macro_f1.std(ddof=0)}
+    if len(params.train.seeds) > 1:
+        macro_f1["seed_std"] = best.groupby("seed").validation_macro_f1.mean().std()
+    write_metrics(
+        {
+            "validation_macro_f1": macro_f1,
+            "validation_loss": best.validation_loss.mean(),
+            "train_loss": best.train_loss.mean(),
+            "kept_epoch": best.epoch.mean(),
+            "parameters": trained[0].parameters,
+            "trained_parameters": trained[0].trained_parameters,
+        },
+        "metrics/train.json",
+    )

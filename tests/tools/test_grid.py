@@ -1,0 +1,226 @@
+"""make grid as a user runs it: on this machine, on a cluster of two nodes, killed in the middle. Real Ray, small synthetic pictures."""
+
+import contextlib
+import csv
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from commands import BIN, run
+from small_cell import NAME, SMALL
+
+from tools.layout import set_params
+
+PYTHON = Path(sys.prefix, "cluster/bin/python")
+CELL = f"{NAME}-same"
+SEVERAL = [*SMALL, "split.protocol=kfold", "split.folds=2", "train.seeds=[0,1]", "train.epochs=20"]  # four trainings of some seconds
+MAKE_READY = """
+import sys
+from tools.ready import lay_out_if_whole, reproduce
+from tools.recipe import environment, parse
+folder = lay_out_if_whole(sys.argv[1], "same", parse(sys.argv[2:]))
+reproduce(folder, ["weights", "balance", "preprocess"], environment())
+"""
+CLUSTER = {  # of two nodes
+    "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
+}  # fmt: skip
+TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
+SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
+
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="needs Ray: `make .venv/cluster/installed`")
+
+
+@pytest.fixture(scope="module")
+def made(checkout) -> Path:
+    """The checkout with the inputs of one cell, nothing trained."""
+    run(sys.executable, "-c", MAKE_READY, NAME, *SEVERAL, cwd=checkout)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def serial(made, tmp_path_factory) -> Path:
+    """A copy in which `make recipe` has run the cell, one training after another on one thread."""
+    folder = shutil.copytree(made, tmp_path_factory.mktemp("serial") / "checkout", symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SERIAL.items():
+            patch.setenv(name, value)
+        run(sys.executable, "-m", "tools.recipe", NAME, "--protocol", "same", "--set", *SEVERAL, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def fresh(made, tmp_path) -> Path:
+    """A copy in which nothing is trained."""
+    return shutil.copytree(made, tmp_path / "checkout", symlinks=True)
+
+
+@contextlib.contextmanager
+def started(*command: str | Path, cwd: Path, **variables: str) -> Iterator[subprocess.Popen]:
+    """A command in a session of its own, of which nothing is left afterwards; what it prints goes to a file there."""
+    environment = {**os.environ, "PATH": f"{PYTHON.parent}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}", **variables}
+    environment.pop("BRAIN_MRI_MIRROR", None)
+    with (cwd / "printed.txt").open("w") as printed:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            yield process
+        finally:
+            while left := processes_of(process):
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                process.poll()
+                time.sleep(0.05)
+
+
+def processes_of(process: subprocess.Popen, called: str = "") -> list[int]:
+    """The living processes of its session, those of whose command line this is a part."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(session) == process.pid and state != "Z" and called in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+    return found
+
+
+def grid(folder: Path, *arguments: str, **variables: str) -> contextlib.AbstractContextManager[subprocess.Popen]:
+    return started(PYTHON, "-m", "tools.grid", *arguments, cwd=folder, **variables)
+
+
+def printed(folder: Path) -> str:
+    return (folder / "printed.txt").read_text()
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / "benchmarks/runs/grid.csv"
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+def saved(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".scratch/grid/*/*.safetensors"))
+
+
+def wait_for(condition, process: subprocess.Popen, folder: Path):
+    """What the condition gives, once that is true."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (value := condition()):
+        assert process.poll() is None and time.monotonic() < deadline, printed(folder)
+        time.sleep(0.02)
+    return value
+
+
+def assert_same(folder: Path, serial: Path) -> None:
+    """The result, and all hashes that DVC has of the cell."""
+    result = f"benchmarks/results/{CELL}.json"
+    assert (folder / result).read_bytes() == (serial / result).read_bytes()
+    locks = [yaml.safe_load((one / f"benchmarks/runs/{CELL}/dvc.lock").read_text()) for one in (folder, serial)]
+    assert locks[0] == locks[1] and "train" in locks[0]["stages"]
+    models = [sorted((one / f"benchmarks/runs/{CELL}/data/models").iterdir()) for one in (folder, serial)]
+    assert [path.read_bytes() for path in models[0]] == [path.read_bytes() for path in models[1]] and len(models[0]) == 5
+
+
+@contextlib.contextmanager
+def two_nodes(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A cluster of two nodes with a core each: its address, and the second node."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    common = ["--block", "--num-cpus", "1", "--object-store-memory", "200000000"]
+    places = [folder / name for name in ("first", "second")]
+    for place in places:
+        place.mkdir()
+    ray = PYTHON.with_name("ray")
+    head = [ray, "start", "--head", "--port", address.split(":")[1], "--include-dashboard", "False", "--node-name", "first", *common]
+    with started(*head, cwd=places[0], **CLUSTER) as first:
+        wait_for(lambda: "Ray runtime started" in printed(places[0]), first, places[0])
+        with started(ray, "start", "--address", address, "--node-name", "second", *common, cwd=places[1], **CLUSTER) as second:
+            wait_for(lambda: "Ray runtime started" in printed(places[1]), second, places[1])
+            yield address, second
+
+
+def test_two_nodes_give_the_bytes_of_a_serial_run_though_one_dies(fresh, serial, tmp_path):
+    with two_nodes(tmp_path) as (address, second):
+        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
+            wait_for(lambda: saved(fresh) and any(row["node"] == "second" for row in rows(fresh)), driver, fresh)
+            (raylet,) = processes_of(second, "raylet/raylet")
+            os.kill(raylet, signal.SIGKILL)
+            before = len(saved(fresh))
+            assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+        assert [row["state"] for row in rows(fresh)] == ["done"] * 4 and {row["node"] for row in rows(fresh)} == {"first", "second"}
+        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
+            assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+    assert before < 4, "it was killed in the middle"
+    assert "0 trainings are done, 0 failed; 1 cells have a result now" in printed(fresh), "the second time DVC has them"
+    assert not saved(fresh)
+    assert_same(fresh, serial)
+
+
+def test_after_a_kill_of_the_driver_only_the_rest_is_trained(fresh, serial):
+    selection = [NAME, "--protocol", "same", "--set", *SEVERAL]
+    with grid(fresh, *selection) as driver:
+        wait_for(lambda: saved(fresh), driver, fresh)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    kept = saved(fresh)
+    before = [row for row in rows(fresh) if f"fold-{row['fold']}-seed-{row['seed']}.safetensors" in kept]
+    assert 0 < len(kept) < 4
+    with grid(fresh, *selection) as driver:
+        assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+    assert "4 trainings are done, 0 failed; 1 cells have a result now" in printed(fresh)
+    assert all(row in rows(fresh) for row in before), "with the seconds of then"
+    assert_same(fresh, serial)
+
+
+def test_what_fails_is_a_row_and_the_others_go_on_and_twins_are_trained_once(fresh):
+    set_params(fresh / "params.yaml", {"model.weights": "none"}, "test")
+    for name, recipe in {
+        "diverging": {"params": {"split.protocol": "holdout", "train.lr": 1e9, "train.optimizer": "sgd", "train.schedule": "constant"}},
+        "lacking": {"params": {}, "missing": "a crystal ball"},
+        "weightless": {"params": {"model.weights": "package"}},
+    }.items():
+        (fresh / f"recipes/{name}.yaml").write_text(yaml.safe_dump({"document": "ours", "table": "none"} | recipe))
+    small = [change for change in SMALL if not change.startswith(("model.weights", "train.epochs"))] + ["train.epochs=4"]
+    twin = NAME.replace("naive", "distinct")
+    with grid(fresh, "diverging", "lacking", "weightless", NAME, twin, "--protocol", "honest", "--set", *small) as driver:
+        assert driver.wait(timeout=TIMEOUT) == 1, printed(fresh)
+    found = {row["cell"]: row for row in rows(fresh)}
+    assert found["diverging-honest"]["state"] == "failed"
+    assert found["diverging-honest"]["reason"].startswith("Training diverged: the loss of fold 0, seed 0, epoch ")
+    assert found["lacking-honest"] | {"state": "left out", "reason": "missing: a crystal ball"} == found["lacking-honest"]
+    assert found["weightless-honest"]["reason"].startswith("model.weights: no package carries")
+    assert found[f"{NAME}-honest"]["state"] == "done"
+    results = [json.loads((fresh / f"benchmarks/results/{name}-honest.json").read_text()) for name in (NAME, twin)]
+    assert results[0] == results[1] | {"recipe": NAME}
+    assert "1 trainings are done, 1 failed; 2 cells have a result now, 2 are left out" in printed(fresh)
+    assert "Traceback" not in printed(fresh)
+
+
+def test_an_interruption_ends_it_with_one_line(fresh):
+    with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL) as driver:
+        wait_for(lambda: saved(fresh), driver, fresh)
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=30) == 1
+        assert printed(fresh) == "Interrupted. What finished is kept; the same command goes on.\n"
+        assert saved(fresh)
+
+
+def test_only_the_folds_that_are_named_are_trained(fresh):
+    with grid(fresh, NAME, "--protocol", "same", "--folds", "1", "--seeds", "7", "8", "--set", *SEVERAL, "train.epochs=1") as driver:
+        assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+    assert saved(fresh) == ["fold-1-seed-7.safetensors", "fold-1-seed-8.safetensors"]
+    assert not (fresh / f"benchmarks/results/{CELL}.json").exists()
+
+
+def test_a_mistaken_name_gives_the_closest_and_a_pattern_of_nothing_says_so(made):
+    assert "did you mean kazemi-resnet18-whole" in run(sys.executable, "-m", "tools.grid", "kazemi-resnet18-hole", cwd=made, ok=False)
+    assert "No recipe is called like 'nobody-*'" in run(sys.executable, "-m", "tools.grid", "nobody-*", cwd=made, ok=False)

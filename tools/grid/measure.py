@@ -1,0 +1,193 @@
+"""What the grid makes of a second node, and what a task of it costs: nodes of one core each on this machine, and synthetic pictures.
+
+python -m tools.grid.measure [--trainings 8] [--seconds 10] [--rounds 3]
+
+Rewrites the table in docs/scale.md. The machine has to have two cores and to be quiet.
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # processes that are spawned have that of the first
+
+from stages.params import Params, load_params  # noqa: E402
+from stages.train.folds import Training, read_inputs, read_samples  # noqa: E402
+from tools.layout import SMALL, lay_out, set_params  # noqa: E402
+from tools.markers import replace_part  # noqa: E402
+from tools.ready import reproduce  # noqa: E402
+from tools.recipe import NEEDED, environment  # noqa: E402
+
+DOCUMENT = Path("docs/scale.md")
+FOLDER = Path(".scratch/grid-measure")
+SHORT = 20  # trainings of one epoch, whose time a task's own cost shows in
+
+
+class Cell(NamedTuple):
+    """What a training needs, read from files once."""
+
+    params: Params
+    samples: object
+    pixels: object
+    weights: dict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.grid.measure", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--trainings", type=int, default=8, help="of each measurement, an even number")
+    parser.add_argument("--seconds", type=float, default=10, help="of a training")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    arguments = parser.parse_args()
+
+    make_ready()
+    each = direct([0], 1, 4) / 4
+    epochs = max(1, round(arguments.seconds / each))
+    half = arguments.trainings // 2
+    rounds = []
+    for number in range(arguments.rounds):
+        times = {"alone": direct([0], epochs, half), "beside": direct([0, 1], epochs, half), "short": direct([0], 1, SHORT)}
+        with node(0, "--head") as address:
+            times |= on_ray(address, [0], one=(epochs, arguments.trainings), tasks=(1, SHORT))
+            with node(1, "--address", address):
+                times |= on_ray(address, [0, 1], two=(epochs, arguments.trainings))
+        rounds.append(times)
+        print(f"round {number + 1}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items()), flush=True)
+    replace_part(DOCUMENT, "grid speed", table(rounds, arguments.trainings))
+
+
+def make_ready() -> None:
+    """Make the inputs of a small training, all synthetic."""
+    lay_out(FOLDER, needed=NEEDED)
+    set_params(FOLDER / "params.yaml", SMALL, "SMALL")
+    reproduce(FOLDER, ["weights", "balance", "preprocess"], environment())
+
+
+def read_cell(epochs: int) -> Cell:
+    with contextlib.chdir(FOLDER):
+        params = load_params()
+        return Cell(params.model_copy(update={"train": params.train.model_copy(update={"epochs": epochs})}), read_samples(), *read_inputs())
+
+
+def direct(cores: list[int], epochs: int, trainings: int) -> float:
+    """Seconds of so many trainings one after another, in a process of its own on each core, all at once; the slowest counts."""
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pools = [stack.enter_context(context.Pool(1, os.sched_setaffinity, (0, [core]))) for core in cores]
+        for pool in pools:
+            pool.apply(_train, (1, 1))
+        return max(one.get() for one in [pool.apply_async(_train, (epochs, trainings)) for pool in pools])
+
+
+def _train(epochs: int, trainings: int) -> float:
+    cell = read_cell(epochs)
+    began = time.monotonic()
+    for seed in range(trainings):
+        Training(*cell, checkpoints=None).fold(0, seed)
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def node(core: int, *arguments: str) -> Iterator[str]:
+    """A node of Ray with this one core; yields the address of its cluster."""
+    port = ["--port", str(_free_port())] if arguments == ("--head",) else []
+    command = [Path(sys.executable).with_name("ray"), "start", *arguments, *port, "--num-cpus", "1", "--block"]
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(
+            command, stdout=printed, stderr=printed, start_new_session=True, preexec_fn=partial(os.sched_setaffinity, 0, [core])
+        )
+        try:
+            while "Ray runtime started" not in _content(printed):
+                if process.poll() is not None:
+                    sys.exit(_content(printed))
+                time.sleep(0.1)
+            yield f"127.0.0.1:{port[1]}" if port else arguments[1]
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def on_ray(address: str, cores: list[int], **measured: tuple[int, int]) -> dict[str, float]:
+    """Seconds of (epochs, trainings) by name, on nodes of these cores whose workers are started, from the first task to the last file."""
+    with multiprocessing.get_context("spawn").Pool(1, os.sched_setaffinity, (0, [0])) as pool:  # a driver of its own each time
+        return pool.apply(_drive, (address, len(cores), measured))
+
+
+def _drive(address: str, nodes: int, measured: dict[str, tuple[int, int]]) -> dict[str, float]:
+    os.environ["RAY_ADDRESS"] = address
+    from tools.grid.cluster import connected, ray, value_of
+    from tools.grid.saved import Saved
+    from tools.grid.training import train
+
+    with connected(1), tempfile.TemporaryDirectory() as folder:
+        task, saved = ray.remote(num_cpus=1, max_calls=0)(train), Saved(folder)
+
+        def run(epochs: int, trainings: int) -> float:
+            params, *inputs = (ray.put(value) for value in read_cell(epochs))
+            began = time.monotonic()
+            waiting = [task.remote(params, *inputs, [(0, seed)], 1) for seed in range(trainings)]
+            while waiting:
+                (done,), waiting = ray.wait(waiting)
+                for finished in value_of(done):
+                    saved.save(finished)
+            return time.monotonic() - began
+
+        while len({one["NodeID"] for one in ray.nodes() if one["Alive"]}) < nodes:
+            time.sleep(0.1)
+        run(1, 4 * nodes)  # starts the workers, which import PyTorch
+        return {name: run(*what) for name, what in measured.items()}
+
+
+def table(rounds: list[dict[str, float]], trainings: int) -> str:
+    """The rows of docs/scale.md, medians over the rounds."""
+    seconds = {name: median(times[name] for times in rounds) for name in rounds[0]}
+
+    def each(values: list[float], unit: str, digits: int) -> str:
+        return f"{median(values):.{digits}f}{unit} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+    ceiling = [times["alone"] / times["beside"] for times in rounds]
+    efficiency = [times["one"] / times["two"] / 2 for times in rounds]
+    cost = [1000 * (times["tasks"] - times["short"]) / SHORT for times in rounds]
+    return "\n".join(
+        [
+            "| | median (lowest to highest) |",
+            "| --- | ---: |",
+            f"| a training, called directly, one process | {seconds['alone'] / (trainings // 2):.1f} s |",
+            f"| the same with a second such process on the other core | {seconds['beside'] / (trainings // 2):.1f} s |",
+            f"| what two processes make of two cores: the machine's own ceiling | {each(ceiling, '', 2)} of linear |",
+            f"| {trainings} trainings on one node of one core | {seconds['one']:.1f} s |",
+            f"| {trainings} trainings on two nodes of one core each | {seconds['two']:.1f} s |",
+            f"| efficiency of two nodes against one | {each(efficiency, '', 2)} of linear |",
+            f"| a task beyond calling the function, its file included | {each(cost, ' ms', 0)} |",
+        ]
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _content(file) -> str:
+    file.seek(0)
+    return file.read()
+
+
+if __name__ == "__main__":
+    main()

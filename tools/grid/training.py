@@ -1,0 +1,43 @@
+"""What runs on the nodes: trainings of a cell, from values to values. No file is written."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import ray
+import torch
+from torch import Tensor
+
+from stages.params import Params
+from stages.train.folds import Training
+from stages.train.memory import advise_on_memory
+from tools.grid.outcome import Failed, Finished
+
+OTHERWISE = "give each training more of its machine (--cores, --gpu-memory)."
+
+
+def train(
+    params: Params,
+    samples: pd.DataFrame,
+    pixels: np.ndarray,
+    weights: dict[str, Tensor],
+    pairs: list[tuple[int, int]],
+    cores: int,
+) -> list[Finished]:
+    """Train each (fold, seed) on so many cores, one after another, as `python -m stages.train` does; raises Failed."""
+    torch.set_num_threads(cores)
+    try:
+        with advise_on_memory(params, OTHERWISE):
+            return list(_train(Training(params, samples, pixels, weights, checkpoints=None), pairs))
+    except SystemExit as end:  # which Ray would take for a worker that wants to end
+        raise Failed(end.code) from None
+    finally:
+        torch.cuda.empty_cache()  # the worker stays, and others share its GPU
+
+
+def _train(training: Training, pairs: list[tuple[int, int]]) -> Iterator[Finished]:
+    node = ray.get_runtime_context().get_node_id()
+    for fold, seed in pairs:
+        began = time.monotonic()
+        yield Finished(training.fold(fold, seed), time.monotonic() - began, node)
