@@ -1,5 +1,7 @@
 """Cells made ready: laid out in their folders, their data and weights made by DVC; or the reason why not."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,16 +24,18 @@ def lay_out_if_whole(recipe: str, protocol: str, changes: dict[str, Any]) -> Pat
     return lay_out_cell(recipe, described, protocol, changes)
 
 
-def dvc(folder: Path, *arguments: str, environment: dict[str, str]) -> list[str]:
-    """Run a DVC command in the folder of a cell, show what it prints, and give the lines of it; raises NotReady when it fails.
+def dvc(folder: Path, *arguments: str, environment: dict[str, str], stages: bool = True) -> None:
+    """Run a DVC command in the folder of a cell and show what it prints; raises NotReady when it fails.
 
+    Without stages a stage that would have to run fails at once: its shell finds no program.
     The command and its stages end with this process, so that nothing of a killed run goes on beside the next one.
     """
     lines = []
+    program = shutil.which("dvc", path=environment["PATH"]) or "dvc"
     command = subprocess.Popen(
-        [sys.executable, lifeline.__file__, "dvc", *arguments],
+        [sys.executable, lifeline.__file__, program, *arguments],
         cwd=folder,
-        env=environment,
+        env=environment if stages else environment | {"PATH": os.devnull},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -44,7 +48,6 @@ def dvc(folder: Path, *arguments: str, environment: dict[str, str]) -> list[str]
     if command.wait():
         # what the stage said last stands before DVC's own errors
         raise NotReady(next((line for line in reversed(lines) if line and not line.startswith("ERROR")), "dvc " + " ".join(arguments)))
-    return lines
 
 
 def reproduce(folder: Path, stages: list[str], environment: dict[str, str]) -> None:

@@ -1,20 +1,27 @@
 """The pieces of the grid that need no Ray: what is kept on disk, what a training needs of a GPU, the table."""
 
+import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from commands import BIN, run
+from small_cell import NAME, SMALL
 from synthetic import ROOT
 
 from stages.params import load_params
 from stages.train.folds import Trained
 from tools.grid import table
 from tools.grid.__main__ import choose
+from tools.grid.by_dvc import make_ready
 from tools.grid.outcome import Finished
 from tools.grid.saved import Saved
 from tools.grid.share import gpu_share, kept_for_backward, training_bytes
 from tools.grid.table import DONE, FAILED, Row, Table
+from tools.ready import lay_out_if_whole
+from tools.recipe import environment, parse
 
 
 def finished() -> Finished:
@@ -46,6 +53,22 @@ def test_what_is_damaged_is_said_and_trained_anew(tmp_path, monkeypatch, capsys,
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     assert saved.load(1, 5) is None
     assert f"{path} is damaged: this training begins anew" in capsys.readouterr().out
+
+
+def test_dvc_tells_what_it_has_by_the_params_of_now_and_trains_nothing(checkout, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+
+    def is_there(*changes: str) -> bool:
+        return make_ready(lay_out_if_whole(NAME, "same", parse([*SMALL, *changes])), environment())
+
+    assert not is_there()
+    run(sys.executable, "-m", "tools.recipe", NAME, "--protocol", "same", "--set", *SMALL, cwd=checkout)
+    assert is_there()
+    assert not is_there("train.epochs=2")
+    assert is_there(), "from the run cache"
+    assert Path(f"benchmarks/runs/{NAME}-same/data/models/fold-0-seed-0.safetensors").exists()
+    assert "macro-F1" not in capsys.readouterr().out
 
 
 def changed(**changes):

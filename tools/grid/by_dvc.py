@@ -3,14 +3,17 @@
 import os
 from pathlib import Path
 
-from tools.ready import dvc, reproduce
+from tools.ready import NotReady, dvc, reproduce
 
 
 def make_ready(folder: Path, environment: dict[str, str]) -> bool:
-    """Make the inputs of a cell's train stage; whether DVC need not run it, since nothing changed or since it remembers the outputs."""
+    """Make the inputs of a cell's train stage; whether DVC has its outputs, in the folder or in its run cache, and has put them there."""
     reproduce(folder, ["weights", "balance", "preprocess"], environment)
-    plan = dvc(folder, "repro", "--dry", "--single-item", "train", environment=environment)
-    return any("didn't change" in line or "is cached" in line for line in plan)
+    try:
+        dvc(folder, "repro", "--single-item", "train", environment=environment, stages=False)
+    except NotReady:
+        return False
+    return True
 
 
 def score(folder: Path, environment: dict[str, str], commit: bool) -> None:

@@ -122,6 +122,7 @@ class Grid:
         run = self.runs[key]
         run.names.append(cell.name)
         run.unscored.append(cell)
+        self.table.write()
         if new:
             self.begin_trainings(run, samples, inputs, precision)
         elif not run.missing:
