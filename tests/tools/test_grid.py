@@ -34,6 +34,24 @@ reproduce(folder, ["weights", "balance", "preprocess"], environment())
 CLUSTER = {  # of two nodes
     "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
 }  # fmt: skip
+LATE = """  # of the cells, all but the first seem to become ready when that has its result
+import sys, time
+from functools import partial
+from tools.grid.driver import Grid
+from tools.recipe import parse
+
+class Late(Grid):
+    def is_ready(self, cell, ref):
+        if cell.recipe != sys.argv[1] and not self.results:
+            self.tasks[ref] = partial(self.is_ready, cell)
+            time.sleep(0.2)
+        else:
+            super().is_ready(cell, ref)
+
+grid = Late([(name, "honest") for name in sys.argv[1:3]], parse(sys.argv[3:]), None, 1, 1e9)
+grid.run()
+sys.exit(grid.report())
+"""
 TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
 SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
@@ -203,6 +221,13 @@ def test_what_fails_is_a_row_and_the_others_go_on_and_twins_are_trained_once(fre
     assert results[0] == results[1] | {"recipe": NAME}
     assert "1 trainings are done, 1 failed; 2 cells have a result now, 2 are left out" in printed(fresh)
     assert "Traceback" not in printed(fresh)
+
+
+def test_a_cell_that_trains_the_same_and_is_ready_late_finds_what_was_trained(fresh):
+    twin = NAME.replace("naive", "distinct")
+    with started(PYTHON, "-c", LATE, NAME, twin, *SMALL, cwd=fresh) as driver:
+        assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+    assert "1 trainings are done, 0 failed; 2 cells have a result now" in printed(fresh) and not saved(fresh)
 
 
 def test_an_interruption_ends_it_with_one_line(fresh):

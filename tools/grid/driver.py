@@ -87,6 +87,9 @@ class Grid:
                 for ref in done:
                     self.tasks.pop(ref)(ref)
                 self.show()
+            for run in self.runs.values():
+                if not run.missing and not run.unscored:  # not before: a cell that trains the same may have become ready since
+                    run.saved.clear()
 
     def begin_next(self) -> None:
         """Begin to make the next cell ready that can be laid out."""
@@ -190,8 +193,6 @@ class Grid:
         tqdm.write(str(target))
         if run:
             run.unscored.remove(cell)
-            if not run.unscored:
-                run.saved.clear()
 
     def store_inputs(self) -> list[ray.ObjectRef]:
         """Pixels and weights of the cell in the working directory, in Ray's object store, once each content."""
