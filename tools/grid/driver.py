@@ -22,7 +22,7 @@ from stages.catalog import MODELS, PIXELS, write_metrics
 from stages.device import pick_precision
 from stages.params import Params, load_params
 from stages.train.checkpoint import describe_platform, run_key
-from stages.train.folds import INPUTS, WEIGHTS, class_names, frozen_run_once, read_inputs, read_samples, trainings
+from stages.train.folds import INPUTS, WEIGHTS, class_names, frozen_run_once, read_samples, trainings
 from stages.train.outputs import write_outputs
 from tools.grid.by_dvc import make_ready, score
 from tools.grid.cluster import connected, node_name, on_this_node, value_of
@@ -198,8 +198,10 @@ class Grid:
         """Pixels and weights of the cell in the working directory, in Ray's object store, once each content."""
         lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"].values()
         hashes = {out["path"]: out["md5"] for stage in lock for out in stage.get("outs", [])}
-        pixels, weights = read_inputs()
-        hashed = [(hashes[PIXELS.as_posix()], np.asarray(pixels)), (hashes[WEIGHTS.as_posix()], weights)]
+        hashed = [
+            (hashes[PIXELS.as_posix()], np.asarray(np.load(PIXELS, mmap_mode="r"))),
+            (hashes[WEIGHTS.as_posix()], WEIGHTS.read_bytes()),
+        ]
         for content, value in hashed:
             if content not in self.stored:
                 self.stored[content] = ray.put(value)

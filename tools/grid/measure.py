@@ -25,6 +25,8 @@ from typing import NamedTuple
 os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # processes that are spawned have that of the first
 
+from safetensors.torch import save  # noqa: E402
+
 from stages.params import Params, load_params  # noqa: E402
 from stages.train.folds import Training, read_inputs, read_samples  # noqa: E402
 from tools.layout import SMALL, lay_out, set_params  # noqa: E402
@@ -138,7 +140,8 @@ def _drive(address: str, nodes: int, measured: dict[str, tuple[int, int]]) -> di
         task, saved = ray.remote(num_cpus=1, max_calls=0)(train), Saved(folder)
 
         def run(epochs: int, trainings: int) -> float:
-            params, *inputs = (ray.put(value) for value in read_cell(epochs))
+            cell = read_cell(epochs)
+            params, *inputs = (ray.put(value) for value in cell._replace(weights=save(cell.weights)))
             began = time.monotonic()
             waiting = [task.remote(params, *inputs, [(0, seed)], 1) for seed in range(trainings)]
             while waiting:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import ray
 import torch
-from torch import Tensor
+from safetensors.torch import load
 
 from stages.params import Params
 from stages.train.folds import Training
@@ -21,15 +21,18 @@ def train(
     params: Params,
     samples: pd.DataFrame,
     pixels: np.ndarray,
-    weights: dict[str, Tensor],
+    weights: bytes,
     pairs: list[tuple[int, int]],
     cores: int,
 ) -> list[Finished]:
-    """Train each (fold, seed) on so many cores, one after another, as `python -m stages.train` does; raises Failed."""
+    """Train each (fold, seed) on so many cores, one after another, as `python -m stages.train` does; raises Failed.
+
+    weights: the pretrained ones as a safetensors file, which is read far faster than tensors are unpickled.
+    """
     torch.set_num_threads(cores)
     try:
         with advise_on_memory(params, OTHERWISE):
-            return list(_train(Training(params, samples, pixels, weights, checkpoints=None), pairs))
+            return list(_train(Training(params, samples, pixels, load(weights), checkpoints=None), pairs))
     except SystemExit as end:  # which Ray would take for a worker that wants to end
         raise Failed(end.code) from None
     finally:
