@@ -104,7 +104,8 @@ def test_stages_read_what_they_declare_and_nothing_else(phantom_project):
         files = [next(iter(entry)) for entry in STAGES[stage].get("params", []) if isinstance(entry, dict)]
         own = [path.replace("${item.source}", "phantom") for path in outs(stage)]
         for path in paths:
-            assert covers(STAGES[stage]["deps"] + files + own, path), f"{stage} reads {path}"
+            unfinished = ".part/" in path  # its own: none is left when a stage has ended
+            assert unfinished or covers(STAGES[stage]["deps"] + files + own, path), f"{stage} reads {path}"
         for dep in (dep for dep in STAGES[stage]["deps"] if dep.startswith("data/")):
             # the workers of preprocess open the archives, out of sight of this process
             assert any(covers([dep], path) for path in paths) or (stage, dep) == ("preprocess", "data/raw"), f"{stage} never reads {dep}"

@@ -84,7 +84,7 @@ def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:
         add(tar, "packed/run.py", Path(run_packed.__file__))
 
     for line in left_out:
-        print(line)
+        print(line, flush=True)  # before what is said on the way out, though that goes to stderr
     if not cells:
         part.unlink()
         sys.exit("There is nothing to pack.")
