@@ -33,7 +33,7 @@ class Progress:
             file.truncate(file.read().rfind(b"\n") + 1)  # a line that a kill cut short
 
     def done(self) -> np.ndarray:
-        """The numbers of the rows that need not be read again, which say so on the terminal."""
+        """The numbers of the rows that need not be read again; says on the terminal how many there are."""
         rows = pd.read_csv(self.log, usecols=["row"]).row.to_numpy(int)
         if len(rows):
             print(f"goes on after {len(rows)} pictures that were read before")

@@ -35,7 +35,7 @@ def scan(archives: dict[str, Path], max_megapixels: float, folder: Path) -> pd.D
 
     # Files that may be byte-identical go to one worker, which decodes them once: in the three sets that is nearly every other one.
     first = members.index.to_series().groupby([members.checksum, members["size"]]).transform("min")
-    order = np.argsort(first, kind="stable")
+    order = np.argsort(first.to_numpy(), kind="stable")
     order = order[~np.isin(order, done)]
     work = (members.source.map(archives).to_numpy(), *(members[name].to_numpy() for name in ("offset", "size", "checksum")))
     with (
