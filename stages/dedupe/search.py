@@ -13,14 +13,18 @@ only if neither of its two pictures meets the other.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 from scipy.fft import dct
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from stages.copies import ORIENTATIONS, correlate, normalised
@@ -32,8 +36,9 @@ LOWEST = 6  # a side, of each class: what tells cells apart
 CELL = 64  # pictures a cell, on average
 PROBES = 64  # cells that a picture is compared with
 LINKS = 32  # of a centre in the graph
-BLOCK = 2048  # pictures a step: bounds the memory whatever the number of pictures
-PAIRS = 1 << 16  # pairs compared in full a step
+BLOCK = 1024  # pictures a step: bounds the memory whatever the number of pictures
+PAIRS = 1 << 14  # pairs compared in full a step
+VISITS = 1 << 22  # of cells by pictures, sorted at a time
 SCRATCH = Path(".scratch/dedupe")
 SIGNS = np.array([[1, x, y, x * y] for y, x in ORIENTATIONS.values()], np.float32)  # of the classes (even, even), (even, odd), ...
 
@@ -56,21 +61,13 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
         for start in range(0, count, BLOCK):
             coefficients[start : start + BLOCK] = _transform(thumbnails[varied[start : start + BLOCK]])
         meetings = _everywhere(count) if count <= exact_up_to else _in_cells(coefficients)
-        for visitors, members in tqdm(meetings, unit=" cells", desc=f"dedupe {name}: search", disable=None):
-            one, other, orientation = _promising(coefficients[visitors], coefficients[members], threshold)
-            one, other = visitors[one], members[other]
-            apart = one != other
-            pairs = np.minimum(one, other) * count + np.maximum(one, other)
-            found.append((orientation * count**2 + pairs)[apart])
+        found += _side_by_side(partial(_promising, coefficients, threshold), meetings, unit=" cells", desc=f"dedupe {name}: search")
 
     orientation, pairs = np.divmod(np.unique(np.concatenate(found)), max(count, 1) ** 2)
     first, second = (varied[side] for side in np.divmod(pairs, max(count, 1)))
-    correlation = np.empty(len(pairs), np.float32)
-    for start in tqdm(range(0, len(pairs), PAIRS), unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare", disable=None):
-        some = slice(start, start + PAIRS)
-        for number, (y, x) in enumerate(ORIENTATIONS.values()):
-            of = np.flatnonzero(orientation[some] == number) + start
-            correlation[of] = correlate(thumbnails, first[of], second[of], y, x)
+    parts = ([side[start : start + PAIRS] for side in (first, second, orientation)] for start in range(0, len(pairs), PAIRS))
+    compared = _side_by_side(partial(_compare, thumbnails), parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare")
+    correlation = np.concatenate([np.empty(0, np.float32), *compared])
     names = np.array(list(ORIENTATIONS), object)
     table = pd.DataFrame({"first": first, "second": second, "orientation": names[orientation], "correlation": correlation})
     table = table[correlation >= threshold]
@@ -106,14 +103,36 @@ def _transform(thumbnails: np.ndarray) -> np.ndarray:
     return block.reshape(-1, half, 2, half, 2).transpose(0, 2, 4, 1, 3).reshape(-1, len(SIGNS), CLASS)
 
 
-def _promising(one: np.ndarray, other: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of both, and number of the orientation, of the pairs whose correlation may reach the threshold, by their coefficients."""
+def _side_by_side(function: Callable, calls: Iterable[tuple], **bar: Any) -> Iterator[Any]:
+    """What a function returns for each of the arguments, in their order; a thread a core, since NumPy computes without Python's lock."""
+    with threadpool_limits(1, "blas"):  # or the threads of the products would get in the way of these
+        threads = Parallel(cpu_count(), "threading", return_as="generator")
+        yield from threads(delayed(function)(*arguments) for arguments in tqdm(calls, disable=None, **bar))
+
+
+def _promising(coefficients: Array, threshold: float, visitors: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The pairs of a visitor and a member whose correlation may reach the threshold, by their coefficients, as one number each.
+
+    visitors and members are rows; of N pictures, a pair first < second in the orientation of some number is (number N + first) N + second.
+    """
+    one, other = coefficients[visitors], coefficients[members]
     even, odd_x, odd_y, odd = products = [one[:, k] @ other[:, k].T for k in range(len(SIGNS))]
     best = np.maximum(even + odd + abs(odd_x + odd_y), even - odd + abs(odd_x - odd_y))
     limit = threshold - 1e-5  # rounding of float32
     first, second = np.nonzero(best >= limit)
     orientation, pair = np.nonzero(SIGNS @ np.stack([product[first, second] for product in products]) >= limit)
-    return first[pair], second[pair], orientation
+    first, second = visitors[first[pair]], members[second[pair]]
+    count, apart = len(coefficients), first != second
+    return ((orientation * count + np.minimum(first, second)) * count + np.maximum(first, second))[apart]
+
+
+def _compare(thumbnails: Array, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+    """The correlations [P] of pairs of rows, each in the orientation of some number."""
+    correlation = np.empty(len(first), np.float32)
+    for number, (y, x) in enumerate(ORIENTATIONS.values()):
+        of = orientation == number
+        correlation[of] = correlate(thumbnails, first[of], second[of], y, x)
+    return correlation
 
 
 def _everywhere(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -138,12 +157,19 @@ def _in_cells(coefficients: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     around = np.empty((count, min(PROBES, cells)), np.int32)  # nearest first
     for start in tqdm(range(0, count, BLOCK), unit=f" x {BLOCK} pictures", desc="dedupe: cells", disable=None):
         around[start : start + BLOCK] = centres.search(_sizes(coefficients[start : start + BLOCK]), around.shape[1])[1]
-    visits, homes = np.argsort(around, axis=None, kind="stable"), np.argsort(around[:, 0], kind="stable")
-    visits_end = np.searchsorted(around.ravel(), np.arange(cells), "right", sorter=visits)
-    homes_end = np.searchsorted(around[:, 0], np.arange(cells), "right", sorter=homes)
-    for members, visitors in zip(np.split(homes, homes_end[:-1]), np.split(visits, visits_end[:-1]), strict=True):
-        for start in range(0, len(visitors) if len(members) else 0, BLOCK):
-            yield visitors[start : start + BLOCK] // around.shape[1], members
+    homes = _by_cell(np.arange(count), around[:, 0], cells)
+    step = max(1, VISITS // (CELL * around.shape[1]))
+    for low in range(0, cells, step):
+        some = homes[low : low + step]
+        visits = np.flatnonzero((around >= low) & (around < low + step))
+        visitors = _by_cell(visits // around.shape[1], around.ravel()[visits] - low, len(some))
+        for members, looking in zip(some, visitors, strict=True):
+            for start in range(0, len(looking) if len(members) else 0, BLOCK):
+                yield looking[start : start + BLOCK], members
+
+
+def _by_cell(rows: np.ndarray, cell: np.ndarray, cells: int) -> list[np.ndarray]:
+    return np.split(rows[np.argsort(cell, kind="stable")], np.cumsum(np.bincount(cell, minlength=cells))[:-1])
 
 
 def _sizes(coefficients: np.ndarray) -> np.ndarray:
