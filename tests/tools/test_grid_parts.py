@@ -24,20 +24,22 @@ from tools.ready import lay_out_if_whole
 from tools.recipe import environment, parse
 
 
-def finished() -> Finished:
+def trained() -> Trained:
     history = [{"epoch": 1, "train_loss": 0.1 + 0.2, "validation_loss": 1 / 3, "kept": True}]
     state = {"weight": torch.randn(3, 2), "half": torch.randn(4).bfloat16(), "count": torch.tensor(7)}
-    return Finished(Trained(1, 5, history, state, parameters=9, trained_parameters=8), seconds=0.7, node="second")
+    return Trained(1, 5, history, state, parameters=9, trained_parameters=8)
 
 
 def test_what_is_kept_comes_back_to_the_last_bit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saved, one = Saved("key"), finished()
+    saved, one = Saved("key"), trained()
     assert saved.load(1, 5) is None
-    saved.save(one)
-    again = saved.load(1, 5)
-    assert all(torch.equal(again.trained.state.pop(name), tensor) for name, tensor in one.trained.state.items())
-    assert vars(again.trained) == vars(one.trained) | {"state": {}} and (again.seconds, again.node) == (0.7, "second")
+    saved.save(Finished.of(one, 0.7, "second"))
+    kept = saved.load(1, 5)
+    again = kept.trained()
+    assert all(torch.equal(again.state.pop(name), tensor) for name, tensor in one.state.items())
+    assert vars(again) == vars(one) | {"state": {}}
+    assert (kept.pair, kept.about["seconds"], kept.about["node"]) == ((1, 5), 0.7, "second")
     assert saved.load(0, 5) is None and Saved("other").load(1, 5) is None
     saved.clear()
     assert saved.load(1, 5) is None
@@ -47,7 +49,7 @@ def test_what_is_kept_comes_back_to_the_last_bit(tmp_path, monkeypatch):
 def test_what_is_damaged_is_said_and_trained_anew(tmp_path, monkeypatch, capsys, kept):
     monkeypatch.chdir(tmp_path)
     saved = Saved("key")
-    saved.save(finished())
+    saved.save(Finished.of(trained(), 0.7, "second"))
     (path,) = saved.folder.iterdir()
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])

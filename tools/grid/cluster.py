@@ -74,11 +74,6 @@ def value_of(ref: ray.ObjectRef) -> Any:
         raise Failed(_line(error)) from None
 
 
-def node_name(node: str) -> str:
-    """The name that `ray start --node-name` gave a node, by default its address."""
-    return next((one["NodeName"] for one in ray.nodes() if one["NodeID"] == node), node)
-
-
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, Failed | NotReady | RayError) else f"{type(error).__name__}: {text}"

@@ -25,7 +25,7 @@ from stages.train.checkpoint import describe_platform, run_key
 from stages.train.folds import INPUTS, WEIGHTS, class_names, frozen_run_once, read_samples, trainings
 from stages.train.outputs import write_outputs
 from tools.grid.by_dvc import make_ready, score
-from tools.grid.cluster import connected, node_name, on_this_node, value_of
+from tools.grid.cluster import connected, on_this_node, value_of
 from tools.grid.outcome import Failed, Finished
 from tools.grid.saved import Saved
 from tools.grid.share import gpu_share
@@ -156,7 +156,6 @@ class Grid:
         self.bar.update(len(pairs))
         try:
             for finished in value_of(ref):
-                finished.node = node_name(finished.node)
                 run.saved.save(finished)
                 self.note(run, finished)
         except Failed as why:
@@ -165,16 +164,15 @@ class Grid:
 
     def note(self, run: Run, finished: Finished) -> None:
         """A training is there; the last one of a run lets its cells be scored."""
-        fold, seed = finished.trained.fold, finished.trained.seed
-        self.table.add(Row(run.names, DONE, fold, seed, round(finished.seconds, 2), finished.node))
-        run.missing.remove((fold, seed))
+        self.table.add(Row(run.names, DONE, *finished.pair, round(finished.about["seconds"], 2), finished.about["node"]))
+        run.missing.remove(finished.pair)
         if not run.missing:
             for cell in run.unscored:
                 self.write(run, cell)
 
     def write(self, run: Run, cell: Cell) -> None:
         """Write the outputs of a cell's train stage, and begin to score it."""
-        trained = [run.saved.load(*pair).trained for pair in run.pairs]
+        trained = [run.saved.load(*pair).trained() for pair in run.pairs]
         with contextlib.chdir(cell.folder):
             shutil.rmtree(MODELS, ignore_errors=True)  # its files may be links into DVC's cache
             write_outputs(run.params, run.classes, trained)

@@ -1,7 +1,11 @@
 """What comes back from a node."""
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from stages.train.folds import Trained
@@ -13,16 +17,35 @@ class Failed(Exception):
 
 @dataclass
 class Finished:
-    """A training, the seconds that it took, and the node that it ran on: its id in Ray, and its name once the driver has it."""
+    """A training in one piece, as it travels and is kept: a safetensors file, and in its header all else as JSON, where floats stay what they are.
 
-    trained: Trained
-    seconds: float
-    node: str
+    PyTorch pickles tensor by tensor, which takes a tenth of a second for a small network.
+    """
 
-    def __getstate__(self) -> dict:
-        # On its way the state is one piece: PyTorch pickles tensor by tensor, which takes a tenth of a second for a small network.
-        return vars(self) | {"trained": replace(self.trained, state=save(self.trained.state))}
+    file: bytes
 
-    def __setstate__(self, values: dict) -> None:
-        vars(self).update(values)
-        self.trained.state = load(self.trained.state)
+    @classmethod
+    def of(cls, trained: Trained, seconds: float, node: str) -> Self:
+        """node: the name of the one that it ran on."""
+        about = dict(vars(trained))
+        state = about.pop("state")
+        return cls(save(state, {"about": json.dumps({"seconds": seconds, "node": node, "trained": about})}))
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The seconds that it took, the node, and what there is beside the weights; raises SafetensorError for a damaged file."""
+        try:
+            # safetensors reads metadata from files on disk only. The header is its length in 8 bytes, then JSON.
+            header = self.file[8 : 8 + int.from_bytes(self.file[:8], "little")]
+            return json.loads(json.loads(header)["__metadata__"]["about"])
+        except (ValueError, KeyError) as error:
+            raise SafetensorError(f"no training: {error}") from None
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Fold and seed."""
+        return self.about["trained"]["fold"], self.about["trained"]["seed"]
+
+    def trained(self) -> Trained:
+        """Raises SafetensorError for a damaged file."""
+        return Trained(**self.about["trained"], state=load(self.file))

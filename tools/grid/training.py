@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,14 @@ def train(
 
 
 def _train(training: Training, pairs: list[tuple[int, int]]) -> Iterator[Finished]:
-    node = ray.get_runtime_context().get_node_id()
     for fold, seed in pairs:
         began = time.monotonic()
-        yield Finished(training.fold(fold, seed), time.monotonic() - began, node)
+        trained = training.fold(fold, seed)
+        yield Finished.of(trained, time.monotonic() - began, _node())
+
+
+@cache
+def _node() -> str:
+    """The name that `ray start --node-name` gave the node that this process runs on, by default its address."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(one["NodeName"] for one in ray.nodes() if one["NodeID"] == here)
