@@ -52,6 +52,24 @@ grid = Late([(name, "honest") for name in sys.argv[1:3]], parse(sys.argv[3:]), N
 grid.run()
 sys.exit(grid.report())
 """
+LOST = """  # the interruption comes while a destructor runs, where Python ignores exceptions
+import signal, sys
+sys.unraisablehook = lambda lost: None
+from tools.grid.__main__ import main
+from tools.grid.driver import Grid
+
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+class Interrupted(Grid):
+    def is_trained(self, *arguments):
+        super().is_trained(*arguments)
+        Dying()
+
+sys.modules[Grid.__module__].Grid = Interrupted
+main()
+"""
 TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
 SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
@@ -237,6 +255,12 @@ def test_an_interruption_ends_it_with_one_line(fresh):
         assert driver.wait(timeout=30) == 1
         assert printed(fresh) == "Interrupted. What finished is kept; the same command goes on.\n"
         assert saved(fresh)
+
+
+def test_an_interruption_that_a_destructor_swallows_ends_it_as_well(fresh):
+    with started(PYTHON, "-c", LOST, NAME, "--protocol", "same", "--set", *SEVERAL, cwd=fresh) as driver:
+        assert driver.wait(timeout=TIMEOUT) == 1
+    assert printed(fresh) == "Interrupted. What finished is kept; the same command goes on.\n" and len(saved(fresh)) == 1
 
 
 def test_only_the_folds_that_are_named_are_trained(fresh):

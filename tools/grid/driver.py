@@ -6,6 +6,7 @@ its train stage are written, DVC takes them as its own, and evaluate and aggrega
 
 import contextlib
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,23 +74,31 @@ class Grid:
         self.runs: dict[str, Run] = {}
         self.stored: dict[str, ray.ObjectRef] = {}  # pixels and weights, by the hash that DVC has of them
         self.tasks: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
+        self.interrupted = False
 
     def run(self) -> None:
-        """Run all of it; exits where Ray cannot be had."""
+        """Run all of it; exits where Ray cannot be had. Raises KeyboardInterrupt."""
         with connected(self.cores), tqdm(total=0, desc="trainings", unit="training", smoothing=0, disable=None) as self.bar:
             self.device = torch.device("cuda" if ray.cluster_resources().get("GPU") else "cpu")
             self.make_ready = on_this_node(make_ready, cores=0)  # nothing of a cell is trained before it, so that it waits for no core
             self.score = on_this_node(score, cores=self.cores, gpu=SCORING)
             self.train = ray.remote(max_calls=0)(train)  # the workers stay, with PyTorch and what a GPU needs in them
+            signal.signal(signal.SIGINT, self.interrupt)
             self.begin_next()
-            while self.tasks:
+            while self.tasks and not self.interrupted:
                 done, _ = ray.wait(list(self.tasks), timeout=REFRESH)
                 for ref in done:
                     self.tasks.pop(ref)(ref)
                 self.show()
+            if self.interrupted:
+                raise KeyboardInterrupt
             for run in self.runs.values():
                 if not run.missing and not run.unscored:  # not before: a cell that trains the same may have become ready since
                     run.saved.clear()
+
+    def interrupt(self, *_) -> None:
+        """End after what is being done; an exception raised here would be lost wherever one of Ray's destructors happens to run."""
+        self.interrupted = True
 
     def begin_next(self) -> None:
         """Begin to make the next cell ready that can be laid out."""
