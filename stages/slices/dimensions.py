@@ -11,11 +11,11 @@ CONTRAST = r"\b(T1C\+|T1|T2)$"  # at the end of a folder's name, as in "Meningio
 
 
 def dimensions(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Name of each dimension -> the slice that each row of the table (plane, source, member, width, height) lies in.
+    """Name of each dimension -> the slice that each row of the table (plane, source, member, width, height, patient) lies in.
 
     plane: of dedupe, annotated or predicted; source: the set that the predicted file comes from; size: the shorter stored side;
-    contrast: what the name of the file's folder says, where the data set names its contrasts. A dimension that puts all
-    pictures into one slice tells nothing and is left out.
+    contrast: what the name of the file's folder says, where the data set names its contrasts; patient: whether it is known, as it is
+    of the pictures that come from a published study. A dimension that puts all pictures into one slice tells nothing and is left out.
     """
     folders = table.member.map(lambda member: PurePosixPath(member).parent.name)
     found = {
@@ -23,6 +23,7 @@ def dimensions(table: pd.DataFrame) -> dict[str, pd.Series]:
         "source": table.source,
         "size": size_bins(table[["width", "height"]].min(axis=1).to_numpy(int)),
         "contrast": folders.str.extract(CONTRAST, expand=False).fillna("unnamed"),
+        "patient": np.where(table.patient != "", "known", "unknown"),
     }
     found = {name: pd.Series(values, table.index, dtype=object) for name, values in found.items()}
     return {name: values for name, values in found.items() if values.nunique() > 1}

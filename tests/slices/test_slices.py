@@ -49,7 +49,7 @@ def test_the_bad_plane_is_found_first_with_its_figures(project):
     found, table = outputs()
     worst = found["slices"][0]
     assert (worst["by"], worst["slice"], worst["pictures"]) == ("plane", "sagittal", 100)
-    assert {one["by"] for one in found["slices"]} == {"plane", "size"}, "one source for all is no slice"
+    assert {one["by"] for one in found["slices"]} == {"plane", "size", "patient"}, "one source for all is no slice"
     assert [one["macro_f1"]["value"] for one in found["slices"]] == sorted(one["macro_f1"]["value"] for one in found["slices"])
 
     predictions, clusters = read_table(PREDICTIONS), read_table(CLUSTERS)
@@ -110,9 +110,16 @@ def test_pictures_that_the_clusters_do_not_know_stop_with_what_to_do(project):
         slices.main()
 
 
+def test_pictures_of_unknown_patients_are_a_slice_of_their_own(project):
+    slices.main()
+    found, _ = outputs()
+    sizes = {one["slice"]: (one["pictures"], one["groups"]) for one in found["slices"] if one["by"] == "patient"}
+    assert sizes == {"known": (150, 30), "unknown": (150, 30)}
+
+
 def test_contrast_is_a_dimension_where_the_folders_name_it():
     members = ["Meningioma T1C+/1.jpg", "Meningioma T1/2.jpg", "glioma T2/3.jpg", "MT1/4.jpg", "T1C+/x/5.jpg"]
-    table = pd.DataFrame({"member": members, "plane": "axial", "source": "set", "width": 224, "height": 224})
+    table = pd.DataFrame({"member": members, "plane": "axial", "source": "set", "width": 224, "height": 224, "patient": ""})
     assert list(dimensions(table)) == ["contrast"]
     assert dimensions(table)["contrast"].tolist() == ["T1C+", "T1", "T2", "unnamed", "unnamed"]
     table["member"] = "Training/glioma_tumor/gg (1).jpg"
