@@ -166,10 +166,17 @@ class Grid:
         try:
             for finished in value_of(ref):
                 run.saved.save(finished)
+                self.say(run, finished)
                 self.note(run, finished)
         except Failed as why:
             for fold, seed in pairs:
                 self.table.add(Row(run.names, FAILED, fold, seed, reason=str(why)))
+
+    def say(self, run: Run, finished: Finished) -> None:
+        """A line for a training where no terminal shows the bar, as in the log of a batch job."""
+        if self.bar.disable:
+            (fold, seed), about = finished.pair, finished.about
+            print(f"{', '.join(run.names)}: fold {fold}, seed {seed} took {about['seconds']:.1f} s on {about['node']}", flush=True)
 
     def note(self, run: Run, finished: Finished) -> None:
         """A training is there; the last one of a run lets its cells be scored."""
