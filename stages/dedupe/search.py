@@ -143,6 +143,12 @@ def _everywhere(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _in_cells(coefficients: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The rows that look into a cell, BLOCK at most, and the rows in it, cell after cell."""
+    # Found before the first is asked for: what limits BLAS to a thread limits faiss as well.
+    return _visits(*_cells_around(coefficients))
+
+
+def _cells_around(coefficients: Array) -> tuple[np.ndarray, int]:
+    """The cells that each picture is compared with, int32 [N, PROBES at most], nearest first; and how many cells there are."""
     count = len(coefficients)
     cells = max(1, count // CELL)
     drawn = np.random.default_rng(0).choice(count, cells, replace=False)
@@ -154,10 +160,14 @@ def _in_cells(coefficients: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         centres.add(_sizes(coefficients[drawn[start : start + BLOCK]]))
     faiss.omp_set_num_threads(threads)
 
-    around = np.empty((count, min(PROBES, cells)), np.int32)  # nearest first
+    around = np.empty((count, min(PROBES, cells)), np.int32)
     for start in tqdm(range(0, count, BLOCK), unit=f" x {BLOCK} pictures", desc="dedupe: cells", disable=None):
         around[start : start + BLOCK] = centres.search(_sizes(coefficients[start : start + BLOCK]), around.shape[1])[1]
-    homes = _by_cell(np.arange(count), around[:, 0], cells)
+    return around, cells
+
+
+def _visits(around: np.ndarray, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    homes = _by_cell(np.arange(len(around)), around[:, 0], cells)
     step = max(1, VISITS // (CELL * around.shape[1]))
     for low in range(0, cells, step):
         some = homes[low : low + step]
