@@ -111,7 +111,17 @@ def _train_one(cell: Cell, seed: int) -> float:
 def node(core: int, *arguments: str) -> Iterator[str]:
     """A node of Ray with this one core; yields the address of its cluster."""
     port = ["--port", str(_free_port())] if arguments == ("--head",) else []
-    command = [Path(sys.executable).with_name("ray"), "start", *arguments, *port, "--num-cpus", "1", "--block"]
+    command = [
+        Path(sys.executable).with_name("ray"),
+        "start",
+        *arguments,
+        *port,
+        "--num-cpus",
+        "1",
+        "--node-name",
+        f"core {core}",
+        "--block",
+    ]
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(
             command, stdout=printed, stderr=printed, start_new_session=True, preexec_fn=partial(os.sched_setaffinity, 0, [core])
@@ -145,6 +155,8 @@ def _drive(address: str, nodes: int, name: str, epochs: int, trainings: int) -> 
     with connected(1), tempfile.TemporaryDirectory() as folder:
         task, saved = ray.remote(num_cpus=1, max_calls=0)(train), Saved(folder)
 
+        used = set()
+
         def run(cell: Cell, seeds: range) -> float:
             params, *inputs = (ray.put(value) for value in cell._replace(weights=save(cell.weights)))
             began = time.monotonic()
@@ -153,12 +165,14 @@ def _drive(address: str, nodes: int, name: str, epochs: int, trainings: int) -> 
                 (done,), waiting = ray.wait(waiting)
                 for finished in value_of(done):
                     saved.save(finished)
+                    used.add(finished.about["node"])
             return time.monotonic() - began
 
         while len({one["NodeID"] for one in ray.nodes() if one["Alive"]}) < nodes:
             time.sleep(0.1)
         short = read_cell(1)
-        run(short, range(4 * nodes))  # starts the workers, which import PyTorch
+        while len(used) < nodes:  # starts the workers, which import PyTorch
+            run(short, range(4 * nodes))
         times = {name: run(read_cell(epochs), range(trainings))}
         if nodes == 1:
             # In turn, so that a machine that slows down meets both.
