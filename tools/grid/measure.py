@@ -36,7 +36,7 @@ from tools.recipe import NEEDED, environment  # noqa: E402
 
 DOCUMENT = Path("docs/scale.md")
 FOLDER = Path(".scratch/grid-measure")
-SHORT = 30  # trainings of one epoch, in whose time a task's own cost shows
+SHORT, TURNS = 10, 6  # trainings of one epoch, in whose time a task's own cost shows: so many by Ray, as many directly, by turns
 
 
 class Cell(NamedTuple):
@@ -111,17 +111,8 @@ def _train_one(cell: Cell, seed: int) -> float:
 def node(core: int, *arguments: str) -> Iterator[str]:
     """A node of Ray with this one core; yields the address of its cluster."""
     port = ["--port", str(_free_port())] if arguments == ("--head",) else []
-    command = [
-        Path(sys.executable).with_name("ray"),
-        "start",
-        *arguments,
-        *port,
-        "--num-cpus",
-        "1",
-        "--node-name",
-        f"core {core}",
-        "--block",
-    ]
+    ray = Path(sys.executable).with_name("ray")
+    command = [ray, "start", *arguments, *port, "--num-cpus", "1", "--node-name", f"core {core}", "--block"]
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(
             command, stdout=printed, stderr=printed, start_new_session=True, preexec_fn=partial(os.sched_setaffinity, 0, [core])
@@ -175,9 +166,9 @@ def _drive(address: str, nodes: int, name: str, epochs: int, trainings: int) -> 
             run(short, range(4 * nodes))
         times = {name: run(read_cell(epochs), range(trainings))}
         if nodes == 1:
-            # In turn, so that a machine that slows down meets both.
-            pairs = [(run(short, range(seed, seed + 1)), _train_one(short, seed)) for seed in range(SHORT)]
-            times["cost"] = median(by_ray - directly for by_ray, directly in pairs)
+            # By turns, so that a machine that slows down meets both; several at a time, so that both have warm caches.
+            turns = [run(short, range(SHORT)) - sum(_train_one(short, seed) for seed in range(SHORT)) for _ in range(TURNS)]
+            times["cost"] = median(turns) / SHORT
         return times
 
 
