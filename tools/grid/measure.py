@@ -23,6 +23,8 @@ from statistics import median
 from typing import NamedTuple
 
 os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+# By default, 3 s, a node that is free can wait that long for a training, which shows in trainings of seconds (docs/scale.md).
+os.environ["RAY_ray_syncer_message_refresh_interval_ms"] = "200"
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # processes that are spawned have that of the first
 
 from safetensors.torch import save  # noqa: E402
