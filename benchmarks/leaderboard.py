@@ -76,11 +76,11 @@ def _figure(result: dict | None, metric: str) -> dict:
     if not result:
         return {}
     summary = result["summary"]
-    cell = summary
-    for part in metric.rsplit(".", 1):
-        cell = cell.get(part, {})
-    if cell:
-        return cell
+    for cell in (summary, result.get("others", {})):
+        for part in metric.rsplit(".", 1):
+            cell = cell.get(part, {})
+        if cell:
+            return cell
     if metric in ("validation_accuracy", *BY_LEAK):
         return {"mean": result[metric]}
     average, _, kind = metric.partition("_")

@@ -150,6 +150,9 @@ class Train(Section):
 
 class Evaluate(Section):
     flips: bool = Field(description="average the probabilities of a picture and its mirror image")
+    zoom: float = Field(
+        ge=1, le=2, description="enlarge the middle of a picture so much, which resamples it as augmentation does; 1: as it is"
+    )
     bins: Count = Field(description="bins of the reliability diagram and of ECE")
 
 

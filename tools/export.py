@@ -41,6 +41,7 @@ def main() -> None:
     about = json.loads((MODELS / "model.json").read_text()) | {
         "geometry": params.preprocess.geometry,
         "flips": params.evaluate.flips,
+        "zoom": params.evaluate.zoom,
         "temperatures": json.loads(CALIBRATION.read_text()),
         "planes": planes,
         "sources": params.data.sources,

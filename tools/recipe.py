@@ -21,6 +21,7 @@ import yaml
 from benchmarks.recipes import HONEST, PROTOCOLS, Recipe, load_recipe
 from stages.catalog import CLUSTERS, FOLDS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
+from tools.figures import other_figures
 from tools.layout import apply_recipe, lay_out, set_params
 
 RUNS, RESULTS = Path("benchmarks/runs"), Path("benchmarks/results")
@@ -88,7 +89,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
 
     test_pictures and test_labels count a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
     accuracy_of_leaked and accuracy_of_clean are over those and over the others, None where there are none; validation_accuracy
-    is that of the kept epoch, averaged over folds; summary is the cell's metrics/summary.json.
+    is that of the kept epoch, averaged over folds; others are those of tools.figures; summary is the cell's metrics/summary.json.
     """
     split = json.loads((folder / "metrics/split.json").read_text())
     tested = [fold["test"] for fold in split["tables"].values()]
@@ -104,6 +105,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "leaked_test_pictures": split["leaks"]["test_pictures"],
         **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),
+        "others": other_figures(folder, load_recipe(name).figures()),
         "train": json.loads((folder / "metrics/train.json").read_text()),
         "summary": json.loads((folder / "metrics/summary.json").read_text()),
     }

@@ -53,7 +53,7 @@ def main() -> None:
         for (fold, mine), (number, seed) in product(pictures.groupby("fold"), enumerate(seeds)):
             load_state(model, load_file(MODELS / model_file(fold, seed)))
             rows, predicted = mine.image_id.map(row_of).to_numpy(int), []
-            for batch in inference.probabilities(model, pixels, rows, about["mean"], about["std"], params.flips):
+            for batch in inference.probabilities(model, pixels, rows, about["mean"], about["std"], params.flips, params.zoom):
                 if not np.isfinite(batch).all():
                     raise SystemExit(
                         f"Fold {fold}, seed {seed}: the model's outputs are not numbers; train it again with a smaller train.lr"

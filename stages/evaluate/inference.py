@@ -7,26 +7,26 @@ import torch
 from torch import nn
 
 from stages.device import pick_device
+from stages.views import views
 
 BATCH = 64
 
 
 @torch.inference_mode()
 def probabilities(
-    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, mean: list[float], std: list[float], flips: bool
+    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, mean: list[float], std: list[float], flips: bool, zoom: float
 ) -> Iterator[np.ndarray]:
     """Softmax of a model's outputs, batch by batch: float32 [<= BATCH, K], the rows in the order given.
 
     pixels: uint8 [M, S, S], grey; rows: int [N], those to predict; mean and std: of the three channels, after scaling to
-    0..1; flips: average over the picture and its mirror image. bfloat16 on a GPU; float32, the same bytes every time, on the CPU.
+    0..1; flips and zoom: those of stages.views, whose views are averaged. bfloat16 on a GPU; float32, the same bytes every time, on the CPU.
     """
     device = pick_device()
     model = model.to(device, memory_format=torch.channels_last).eval()
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
     for start in range(0, len(rows), BATCH):
         grey = torch.from_numpy(pixels[rows[start : start + BATCH]]).to(device).unsqueeze(1)
-        images = ((grey / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-        views = [images, images.flip(-1)] if flips else [images]
+        seen = views((grey / 255 - mean) / std, flips, zoom)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            outputs = [model(view) for view in views]
+            outputs = [model(view.contiguous(memory_format=torch.channels_last)) for view in seen]
         yield torch.stack([output.float().softmax(1) for output in outputs]).mean(0).cpu().numpy()

@@ -41,7 +41,7 @@ def load(folder: Path) -> Package:
         raise SystemExit(f"{error.filename}: not there. `make export` writes a model package, after `dvc repro`") from None
     except Exception as error:  # json, safetensors and torch each have their own for a file that is not what it should be
         raise SystemExit(f"{folder}: no model package, or damaged ({type(error).__name__} {error}). `make export` writes one") from None
-    network = Ensemble(models, list(about["temperatures"].values()), about["mean"], about["std"], about["flips"])
+    network = Ensemble(models, list(about["temperatures"].values()), about["mean"], about["std"], about["flips"], about["zoom"])
     return Package(about, network.to(pick_device()).eval(), Likeness(**_plain(likeness), planes=about["planes"]))
 
 

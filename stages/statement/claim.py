@@ -1,5 +1,6 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
+from stages.params import Params
 from stages.statement.facts import FITTED, Facts, estimate, of_each_seed
 
 NOT_DONE = "Not done: "
@@ -63,7 +64,7 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
         ("Initialisation", f"{facts.weights['origin']}; the classifier at random"),
         ("Training", FITTED.get(model.head, epochs)),
         ("Selection of the model", "The epoch with the best validation macro-F1 of each fold; settings were chosen on validation pictures (docs/trials.md)"),
-        ("Ensembling", f"{_ensemble(summary)}{'; each prediction is the mean over the picture and its mirror image' if params.evaluate.flips else ''}"),
+        ("Ensembling", f"{_ensemble(summary)}; each prediction is {_views(params)}"),
         ("Metrics", "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity"),
         ("Uncertainty", f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences"),
         ("Robustness", f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}"),
@@ -99,6 +100,11 @@ def _ensemble(summary: dict) -> str:
     if summary["seeds"] == 1:
         return "None in the figures"
     return f"The {summary['seeds']} models of a fold, one a seed: the mean of their probabilities"
+
+
+def _views(params: Params) -> str:
+    seen = "of the whole picture" if params.evaluate.zoom == 1 else f"of the picture's middle, enlarged {params.evaluate.zoom:g} times"
+    return f"{seen}, averaged with its mirror image" if params.evaluate.flips else seen
 
 
 def _repetition(facts: Facts) -> str:

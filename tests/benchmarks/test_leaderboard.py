@@ -25,6 +25,7 @@ def cell(accuracy: float, low: float, high: float, leaked: int = 0, changed=None
         "accuracy_of_leaked": 0.995 if leaked else None,
         "accuracy_of_clean": 0.9,
         "validation_accuracy": 0.97,
+        "others": {"best_accuracy": {"mean": 0.98}, "T1": {"accuracy": {"mean": 0.85}}},
         "summary": {
             "demonstration": demonstration,
             "pictures": 200,
@@ -48,6 +49,8 @@ RECIPES = {
             "weighted_f1": 0.94,
             "weighted_precision": 0.94,
             "glioma": {"precision": 0.91},
+            "best_accuracy": 0.99,
+            "T1": {"accuracy": 0.86},
         },
         seconds_per_epoch=6.5,
         note="Other weights.",
@@ -81,7 +84,7 @@ def test_every_published_figure_has_its_row_and_every_system_one_of_accuracy(boa
     assert list(board) == COLUMNS
     assert [(r.recipe, r.metric) for r in board.itertuples()] == [
         ("done", "accuracy"), ("done", "macro_precision"), ("done", "validation_accuracy"), ("done", "weighted_f1"), ("done", "weighted_precision"),
-        ("done", "glioma.precision"),
+        ("done", "glioma.precision"), ("done", "best_accuracy"), ("done", "T1.accuracy"),
         ("done", "seconds_per_epoch"), ("done", "accuracy_of_leaked"), ("done", "accuracy_of_clean"), ("half", "accuracy"), ("half", "train_accuracy"), ("never", "accuracy"), ("offline", "accuracy"),
     ]  # fmt: skip
 
@@ -102,6 +105,8 @@ def test_figures_are_found_wherever_the_results_have_them(board):
     assert weighted["honest"] == pytest.approx((150 * 0.8 + 40 * 0.9) / 190), "by the pictures of the classes that have one"
     assert macro["note"] == "Run with train.epochs=10 (honest).", "the recipe's note stands beside accuracy"
     assert row(board, "done", "validation_accuracy")["honest"] == 0.97
+    assert row(board, "done", "best_accuracy")["honest"] == 0.98
+    assert row(board, "done", "T1.accuracy")["same_protocol"] == 0.85
     for metric in ("weighted_f1", "seconds_per_epoch"):
         assert not {"same_protocol", "honest"} & set(row(board, "done", metric))
 

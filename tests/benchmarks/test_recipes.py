@@ -117,7 +117,12 @@ def test_params_load_with_a_recipe_applied(name, protocol, tmp_path):
     if recipe.document != "ours":  # none of the documents knows these, whatever params.yaml says of them
         train = params.train
         assert (train.small_epochs, train.ema_epochs, train.patience, train.label_smoothing, train.class_weights) == (0, 0, 0, 0.0, False)
-        assert params.preprocess.geometry == "squash" and not params.evaluate.flips and not params.split.augmented
+        assert (
+            params.preprocess.geometry == "squash"
+            and not params.evaluate.flips
+            and params.evaluate.zoom == 1
+            and not params.split.augmented
+        )
         assert (params.balance.method == "none") == (name != "franceschin-b0-balanced")
 
 

@@ -109,6 +109,7 @@ def test_the_validation_pictures_are_predicted_apart_and_not_scored(project):
 
 
 def test_a_picture_is_predicted_by_its_own_folds_model_both_ways_round(project):
+    set_params(zoom=1.0)
     evaluate.main()
     table = read_table(PREDICTIONS)
     pixels, ids = np.load("data/preprocessed/pixels.npy"), read_table("data/preprocessed/index.csv").image_id.tolist()
@@ -132,10 +133,11 @@ def test_the_same_bytes_again(project):
     assert outputs() == first
 
 
-def test_without_flips_other_probabilities(project):
+@pytest.mark.parametrize("other", [{"flips": False}, {"zoom": 1.0}])
+def test_other_views_other_probabilities(project, other):
     evaluate.main()
     both = read_table(PREDICTIONS)
-    set_params(flips=False)
+    set_params(**other)
     evaluate.main()
     assert (read_table(PREDICTIONS).p_glioma - both.p_glioma).abs().max() > 1e-4
 
@@ -197,7 +199,9 @@ def test_only_the_rows_asked_for_in_their_order():
     pixels = np.random.default_rng(0).integers(0, 256, (100, SIZE, SIZE), dtype=np.uint8)
 
     def predict(rows):
-        return np.concatenate(list(inference.probabilities(model, pixels, np.array(rows), ABOUT["mean"], ABOUT["std"], flips=True)))
+        return np.concatenate(
+            list(inference.probabilities(model, pixels, np.array(rows), ABOUT["mean"], ABOUT["std"], flips=True, zoom=1.1))
+        )
 
     everything = predict(range(100))
     assert everything.shape == (100, 3) and everything.dtype == np.float32

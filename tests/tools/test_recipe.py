@@ -24,6 +24,8 @@ def test_one_command_trains_and_scores_both_protocols_and_the_second_downloads_n
     )
     assert same["changed"]["train.epochs"] == 1 and same["weights"] == "none"
     assert 0 < honest["test_pictures"] < same["test_pictures"] and 0 <= honest["validation_accuracy"] <= 1
+    assert honest["others"]["best_accuracy"]["mean"] >= honest["validation_accuracy"]
+    assert honest["others"]["validation_macro_f1"]["mean"] == pytest.approx(honest["train"]["validation_macro_f1"]["mean"], abs=0.05)
     assert honest["summary"]["folds"] == 1 and honest["summary"]["accuracy"]["low"] <= honest["summary"]["accuracy"]["high"]
     params = yaml.safe_load((checkout / f"benchmarks/runs/{NAME}-honest/params.yaml").read_text())
     assert params["split"]["group_by"] == "patient" and params["split"]["protocol"] == "holdout"
