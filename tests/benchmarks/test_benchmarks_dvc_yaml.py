@@ -52,7 +52,9 @@ def test_the_cells_depend_on_the_code_and_params_of_the_stages_that_they_run_and
     stages = upstream("aggregate")
     assert "train" in stages and "download" in stages and "report" not in stages
     code = {dep for stage in stages for dep in MAIN[stage]["deps"] if dep.startswith("stages/")}
-    assert {dep for dep in STAGES["code"]["deps"] if dep.startswith("stages/")} == code
+    assert {dep for dep in STAGES["code"]["deps"] if dep.startswith("stages/")} == code | {"stages/slices/dimensions.py"}, (
+        "whose contrasts tools.figures reads"
+    )
     other = {dep for dep in STAGES["code"]["deps"] if dep.endswith(".py") and not dep.startswith("stages/")}
     assert other == {"benchmarks/code.py", "tools/recipe.py"} | {
         path for path in imports("tools/recipe.py") if not path.startswith("stages/")
