@@ -25,8 +25,8 @@ def main() -> None:
     records = table.astype(object).where(table.notna(), None).to_dict("records")
     write_metrics({"rows": records}, "metrics/leaderboard.json")
     Path("metrics/plots").mkdir(exist_ok=True)
-    draw(table[table.metric == "accuracy"], Path("metrics/plots/leaderboard.png"))
     accuracy = table[table.metric == "accuracy"]
+    draw(accuracy, {name for name in accuracy.recipe if changes(name, RESULTS)}, Path("metrics/plots/leaderboard.png"))
     print(f"{len(accuracy)} systems; {accuracy.same_protocol.notna().sum()} run as published, {accuracy.honest.notna().sum()} honestly")
 
 
@@ -61,6 +61,12 @@ def collect(recipes: dict[str, Recipe], folder: Path) -> pd.DataFrame:
             )
     numbers = COLUMNS[COLUMNS.index("published") : COLUMNS.index("note")]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).round(6)
+
+
+def changes(recipe: str, folder: Path) -> list[str]:
+    """key=value of what the cells of a recipe were run with otherwise than it says, each once; folder as for collect."""
+    results = filter(None, (_result(folder / f"{recipe}-{protocol}.json") for protocol in PROTOCOLS))
+    return list(dict.fromkeys(f"{key}={value}" for result in results for key, value in result["changed"].items()))
 
 
 def _result(path: Path) -> dict | None:

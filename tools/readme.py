@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.leaderboard import BY_LEAK, RESULTS
-from benchmarks.recipes import PROTOCOLS
+from benchmarks.leaderboard import BY_LEAK, RESULTS, changes
 from stages.report.sections.summary import NAMES
 from tools.markers import replace_part
 
@@ -82,19 +81,10 @@ def _leaderboard(rows: list[dict]) -> str:
         parts = (accuracies.loc[row.recipe].get(name) for name in BY_LEAK)
         shown = [row.published, row.same_protocol, *parts]
         interval = f"{row.honest:.3f} ({row.honest_low:.3f} to {row.honest_high:.3f})" if pd.notna(row.honest) else ""
-        lines.append(
-            " | ".join([f"| {row.recipe}{_changes(row.recipe)}", *("" if pd.isna(value) else f"{value:.3f}" for value in shown), interval])
-            + " |"
-        )
+        changed = changes(row.recipe, RESULTS)
+        system = f"{row.recipe} ({', '.join(changed)})" if changed else row.recipe
+        lines.append(" | ".join([f"| {system}", *("" if pd.isna(value) else f"{value:.3f}" for value in shown), interval]) + " |")
     return "\n".join(lines)
-
-
-def _changes(recipe: str) -> str:
-    """What its cells were run with otherwise than the recipe says, in brackets, if anything."""
-    results = [RESULTS / f"{recipe}-{protocol}.json" for protocol in PROTOCOLS]
-    changed = [json.loads(path.read_text())["changed"].items() for path in results if path.is_file()]
-    changes = dict.fromkeys(f"{key}={value}" for items in changed for key, value in items)
-    return f" ({', '.join(changes)})" if changes else ""
 
 
 if __name__ == "__main__":

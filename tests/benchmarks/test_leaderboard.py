@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from synthetic import ROOT
 
-from benchmarks.leaderboard import COLUMNS, collect, main
+from benchmarks.leaderboard import COLUMNS, changes, collect, main
 from benchmarks.recipes import Recipe, load_recipes
 from stages.catalog import write_table
 
@@ -94,6 +94,13 @@ def test_a_finished_system_has_published_same_and_honest_side_by_side(board):
         "recipe": "done", "document": "kazemi", "table": "Table 1", "metric": "accuracy", "published": 0.98, "same_protocol": 0.99,
         "honest": 0.91, "honest_low": 0.88, "honest_high": 0.93, "leaked_share": 0.65, "note": "Other weights. Run with train.epochs=10 (honest).",
     }  # fmt: skip
+
+
+def test_what_a_system_was_run_with_is_known_once_a_key(board, tmp_path):
+    write(tmp_path, "both-same", cell(0.9, 0.8, 1.0, changed={"train.epochs": 10}))
+    write(tmp_path, "both-honest", cell(0.9, 0.8, 1.0, changed={"train.epochs": 10, "model.weights": "none"}))
+    assert changes("both", tmp_path) == ["train.epochs=10", "model.weights=none"]
+    assert changes("half", tmp_path) == changes("never", tmp_path) == changes("offline", tmp_path) == []
 
 
 def test_figures_are_found_wherever_the_results_have_them(board):
