@@ -59,6 +59,8 @@ def test_repro_writes_every_result(finished):
     predictions = (finished / "data/predictions.csv").read_text().splitlines()
     assert len(predictions) - 1 == summary["pictures"] == json.loads((finished / "metrics/dedupe.json").read_text())["kept"]
     assert json.loads((finished / "metrics/split.json").read_text())["leaks"]["test_pictures"] == 0
+    slices = json.loads((finished / "metrics/slices.json").read_text())["slices"]
+    assert {one["slice"] for one in slices if one["by"] == "tumour area"} > {"no mask"}, "the synthetic set knows its tumours"
     page = (finished / "metrics/report.html").read_text()
     assert f"Macro-F1 {summary['macro_f1']['mean']:.3f}" in page
     hashes = set(re.findall(r"[0-9a-f]{32}(?=<)", page)) & set(re.findall(r"md5: (\w+)", (finished / "dvc.lock").read_text()))

@@ -14,6 +14,7 @@ SMALL = {  # params with which all stages take a minute
     "model.image_size": 48,
     "train.epochs": 1,
     "train.small_epochs": 0,
+    "train.seeds": [0],
     "train.precision": "float32",
     "aggregate.resamples": 50,
     "explain.pictures": 1,

@@ -7,6 +7,7 @@ recur as copies, some under another class's name, and the no-tumour pictures dif
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,13 @@ class Examination:
     encode: Callable[[Image.Image], bytes]
 
 
+class Slice(NamedTuple):
+    """A picture, uint8 [height, width], and where in it the mass of the lesion is: bool of the same shape."""
+
+    pixels: np.ndarray
+    mass: np.ndarray
+
+
 def phantom_truth(spec: Phantom) -> pd.DataFrame:
     """What is known about every picture, sorted by member.
 
@@ -48,21 +56,22 @@ def phantom_truth(spec: Phantom) -> pd.DataFrame:
 
 
 def phantom_members(spec: Phantom) -> dict[str, bytes]:
-    """Member path -> file bytes, sorted: the pictures of phantom_truth, and annotations.csv (sha256, patient, plane)."""
+    """Member path -> file bytes, sorted: the pictures of phantom_truth, and annotations.csv (sha256, patient, plane, tumour_area)."""
     plan, template = _plan(spec), anatomy.load_template()
     originals = plan[plan.kind == "original"]
-    members = {}
+    members, areas = {}, {}
     with tqdm(total=len(originals), desc="phantom", unit="picture", disable=None) as progress:
         for (label, number), slices in originals.groupby(["label", "number"]):
             seed = [spec.seed, CLASSES.index(label), number]
             examination = examine(template, label, slices.plane.iloc[0], np.random.default_rng(seed))
             for row in slices.itertuples():
-                pixels = draw(template, examination, row.plane, row.slice, np.random.default_rng([*seed, row.slice]))
-                members[row.member] = examination.encode(Image.fromarray(pixels).convert(examination.mode))
+                drawn = draw(template, examination, row.plane, row.slice, np.random.default_rng([*seed, row.slice]))
+                members[row.member] = examination.encode(Image.fromarray(drawn.pixels).convert(examination.mode))
+                areas[row.member] = drawn.mass.mean()
                 progress.update()
     for row in plan[plan.kind != "original"].itertuples():
         members[row.member] = COPIES[row.kind](members[row.original])
-    members["annotations.csv"] = _annotations(originals, members, np.random.default_rng(spec.seed))
+    members["annotations.csv"] = _annotations(originals, members, areas, np.random.default_rng(spec.seed))
     return dict(sorted(members.items()))
 
 
@@ -123,8 +132,8 @@ def examine(template: anatomy.Template, label: str, plane: str, rng: np.random.G
     return Examination(patient, lesion, anatomy.to_scanner(patient, centre), offsets, shape, field / shape[0], mode, encode)
 
 
-def draw(template: anatomy.Template, examination: Examination, plane: str, index: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [height, width]: one slice of an examination."""
+def draw(template: anatomy.Template, examination: Examination, plane: str, index: int, rng: np.random.Generator) -> Slice:
+    """One slice of an examination."""
     patient, lesion = examination.patient, examination.lesion
     position = examination.centre.copy()
     position[PLANES.index(plane)] += examination.offsets[index]
@@ -135,22 +144,26 @@ def draw(template: anatomy.Template, examination: Examination, plane: str, index
     points, skin = points[:, head], skin[head]
     skull = anatomy.skull_distance(template, points)
     value = anatomy.tissue(template, patient, points, skull, skin)
+    signal, mass = np.zeros(scanner.shape[1]), np.zeros(scanner.shape[1], bool)
     if lesion:
-        value = paint(lesion, patient, value, points, skull)
-    signal = np.zeros(scanner.shape[1])
+        value, mass[head] = paint(lesion, patient, value, points, skull)
     signal[head] = anatomy.received(patient, value, scanner[:, head])
-    return anatomy.add_noise(patient, signal.reshape(examination.shape), rng)
+    return Slice(anatomy.add_noise(patient, signal.reshape(examination.shape), rng), mass.reshape(examination.shape))
 
 
-def _annotations(originals: pd.DataFrame, members: dict[str, bytes], rng: np.random.Generator) -> bytes:
-    """sha256,patient,plane of the tumour pictures; every eighth patient is unknown, and about every eighth plane."""
+def _annotations(originals: pd.DataFrame, members: dict[str, bytes], areas: dict[str, float], rng: np.random.Generator) -> bytes:
+    """sha256,patient,plane,tumour_area of the tumour pictures; every eighth patient is unknown, and about every eighth plane.
+
+    tumour_area is the share of the picture that the mass takes; as of the planes, about every eighth is unknown.
+    """
     rows = originals[originals.label != "notumor"]
     table = pd.DataFrame(
         {
             "sha256": [hashlib.sha256(members[member]).hexdigest() for member in rows.member],
             "patient": rows.patient.where(rows.number % 8 != 3, "").to_numpy(),
             "plane": rows.plane.where(rng.random(len(rows)) < 7 / 8, "").to_numpy(),
+            "tumour_area": np.where(rng.random(len(rows)) < 7 / 8, [f"{areas[member]:.4f}" for member in rows.member], ""),
         }
     )
-    table = table[(table.patient != "") | (table.plane != "")].sort_values("sha256")
+    table = table[(table.iloc[:, 1:] != "").any(axis=1)].sort_values("sha256")
     return table.to_csv(index=False, lineterminator="\n").encode()

@@ -43,40 +43,48 @@ def _on_dura(rng: np.random.Generator, template: Template, radius: float) -> np.
     return ray[:, np.argmax(skull_distance(template, ray) > -radius / 2)]
 
 
-def paint(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray) -> np.ndarray:
-    """Brightness with the lesion in it, at template positions whose distance to the skull is known."""
+def paint(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Brightness with the lesion in it, at template positions whose distance to the skull is known, and where its mass is: bool."""
     near = np.flatnonzero(ellipsoid(points, lesion.centre, [lesion.radius] * 3) < 2 * lesion.radius)
-    painted = value.copy()
-    painted[near] = _KINDS[lesion.label](lesion, patient, value[near], points[:, near], skull[near])
-    return painted
+    distance = _distance(lesion, points[:, near])
+    painted, mass = value.copy(), np.zeros(value.shape, bool)
+    painted[near] = _KINDS[lesion.label](lesion, patient, value[near], points[:, near], skull[near], distance)
+    mass[near] = (distance < 0) & ((skull[near] < 0) | (lesion.label == "pituitary"))  # the template's brain ends above the sella
+    return painted, mass
 
 
-def _glioma(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray) -> np.ndarray:
+def _distance(lesion: Lesion, points: np.ndarray) -> np.ndarray:
+    """Distance to the lesion's surface, mm, negative within."""
+    radii = lesion.radius * np.array([1, 0.9, 1.15] if lesion.label == "pituitary" else [1, 1, 1])
+    return ellipsoid(points, lesion.centre, radii) + lesion.radius * lesion.surface(points)[0]
+
+
+def _glioma(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """A dead core in a ragged, unevenly enhancing rim, and oedema that darkens the white matter around."""
     fluid, _, white = patient.greys[1:4]
     brain = inside(skull + 3)
-    ragged = lesion.surface(points)[0]
     patchy = lesion.surface(points * 1.4)[0]
-    distance = ellipsoid(points, lesion.centre, [lesion.radius] * 3) + lesion.radius * ragged
     halo = inside(distance - lesion.radius * lesion.oedema, 6) * np.clip((value - fluid) / (white - fluid), 0, 1) * brain
     value = mix(value, fluid, 0.55 * halo)
     value = mix(value, white * lesion.brightness * (1 + patchy), inside(distance, 2.5) * brain)
     return mix(value, fluid * 1.4, inside(distance + lesion.radius * (1 - lesion.necrosis + patchy), 2.5) * brain)
 
 
-def _meningioma(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray) -> np.ndarray:
+def _meningioma(
+    lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray, distance: np.ndarray
+) -> np.ndarray:
     """A bright, even mass on the dura, a cleft of fluid around it and a tail along the dura."""
     bright = patient.greys[3] * lesion.brightness
-    distance = ellipsoid(points, lesion.centre, [lesion.radius] * 3) + lesion.radius * lesion.surface(points)[0]
     cavity = inside(skull - 0.5)
     value = mix(value, bright * 0.9, inside(np.abs(skull + 0.5) - 1.2) * inside(distance - 0.6 * lesion.radius, 3))
     value = mix(value, patient.greys[1], 0.6 * inside(np.abs(distance - 1) - 0.8) * cavity)
     return mix(value, bright, inside(distance, 1.2) * cavity)
 
 
-def _pituitary(lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray) -> np.ndarray:
+def _pituitary(
+    lesion: Lesion, patient: Patient, value: np.ndarray, points: np.ndarray, skull: np.ndarray, distance: np.ndarray
+) -> np.ndarray:
     """A bright, even mass, a little taller than wide."""
-    distance = ellipsoid(points, lesion.centre, lesion.radius * np.array([1, 0.9, 1.15])) + lesion.radius * lesion.surface(points)[0]
     return mix(value, patient.greys[3] * lesion.brightness, inside(distance, 1.2))
 
 

@@ -20,7 +20,7 @@ PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ ma
 BLOCK = 4096  # pictures copied at once
 COLUMNS = [
     "image_id", "source", "member", "sha256", "label", "published_split",
-    "width", "height", "mode", "format", "augmented_from", "patient", "plane",
+    "width", "height", "mode", "format", "augmented_from", "patient", "plane", "tumour_area",
 ]  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _summary(table: pd.DataFrame, sources: list[str]) -> dict:
             }
             for name in sources
         },
-        "annotated": {"patient": int((good.patient != "").sum()), "plane": int((good.plane != "").sum())},
+        "annotated": {name: int((good[name] != "").sum()) for name in ("patient", "plane", "tumour_area")},
     }
 
 

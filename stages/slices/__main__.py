@@ -1,8 +1,10 @@
-"""Where the model fails: the test predictions by plane, source, size, contrast and group, and which classes it takes for which.
+"""Where the model fails: the test predictions by plane, source, size, contrast, tumour area and group, and which classes it takes for which.
 
 Writes metrics/slices.json (slices, confusion pairs, groups with errors; the worst first in each) and metrics/slices.csv (every
 slice and every group, a row each).
 """
+
+import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_metrics, write_table
 from stages.params import load_params
@@ -16,9 +18,12 @@ def main() -> None:
     params = load_params().aggregate
     predictions = read_table(PREDICTIONS)
     classes = class_names(predictions)
-    clusters = read_table(CLUSTERS)[["image_id", "group", "patient", "plane"]]
-    catalog = read_table(CATALOG)[["image_id", "source", "member", "width", "height"]]
-    table = predictions.merge(clusters, on="image_id", how="left").merge(catalog, on="image_id", how="left")
+    clusters = read_table(CLUSTERS)[["image_id", "cluster", "group", "patient", "plane"]]
+    catalog = read_table(CATALOG)[["image_id", "source", "member", "width", "height", "tumour_area"]]
+    known = clusters.merge(catalog, on="image_id", how="left")
+    # The copy that is predicted may be another than the one that has a mask.
+    known["tumour_area"] = pd.to_numeric(known.tumour_area, errors="coerce").groupby(known.cluster).transform("max")
+    table = predictions.merge(known, on="image_id", how="left")
     if table[["group", "source"]].isna().any(axis=None):
         raise SystemExit(f"{PREDICTIONS} holds pictures that {CATALOG} or {CLUSTERS} does not know: run `dvc repro`")
 

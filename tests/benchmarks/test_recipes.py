@@ -117,6 +117,7 @@ def test_params_load_with_a_recipe_applied(name, protocol, tmp_path):
     if recipe.document != "ours":  # none of the documents knows these, whatever params.yaml says of them
         train = params.train
         assert (train.small_epochs, train.ema_epochs, train.patience, train.label_smoothing, train.class_weights) == (0, 0, 0, 0.0, False)
+        assert len(train.seeds) == 1
         assert (
             params.preprocess.geometry == "squash"
             and not params.evaluate.flips

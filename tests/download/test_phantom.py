@@ -151,7 +151,7 @@ def test_originals_are_distinct_pictures(members, truth):
 
 def test_annotations_name_most_tumour_pictures_and_no_other(members, truth):
     table = pd.read_csv(io.BytesIO(members["annotations.csv"]), keep_default_na=False)
-    assert table.columns.tolist() == ["sha256", "patient", "plane"]
+    assert table.columns.tolist() == ["sha256", "patient", "plane", "tumour_area"]
     assert table.sha256.is_unique and table.sha256.is_monotonic_increasing
     originals = truth[truth.kind == "original"]
     by_hash = {hashlib.sha256(members[member]).hexdigest(): originals.loc[member] for member in originals.index}
@@ -159,7 +159,7 @@ def test_annotations_name_most_tumour_pictures_and_no_other(members, truth):
         known = by_hash[row.sha256]
         assert known.label != "notumor" and row.patient in ("", known.patient) and row.plane in ("", known.plane)
     tumours = (originals.label != "notumor").sum()
-    for column in ("patient", "plane"):
+    for column in ("patient", "plane", "tumour_area"):
         assert 0.6 * tumours < (table[column] != "").sum() < tumours
 
 
@@ -169,14 +169,16 @@ def test_every_slice_shows_its_lesion_where_it_sits_and_nothing_else_changes(tem
     ill = examine(template, label, "axial", np.random.default_rng(seed))
     for plane, axes in (("axial", [0, 1]), ("coronal", [0, 2]), ("sagittal", [1, 2])):
         for index in range(2):
-            without, picture = (
-                draw(template, case, plane, index, np.random.default_rng(7)).astype(int) for case in (replace(ill, lesion=None), ill)
-            )
+            without, picture = (draw(template, case, plane, index, np.random.default_rng(7)) for case in (replace(ill, lesion=None), ill))
             position = ill.centre.copy()
             position[PLANES.index(plane)] += ill.offsets[index]
             off = anatomy.slice_points(plane, position, ill.shape, ill.pixel) - ill.centre[:, None]
             distance = np.linalg.norm(off, axis=0).reshape(ill.shape)
-            changed = np.abs(picture - without) > 20
+            changed = np.abs(picture.pixels.astype(int) - without.pixels) > 20
+            assert not without.mass.any()
+            assert picture.mass.sum() * ill.pixel**2 > 60, "mm² of lesion"
+            assert distance[picture.mass].max() < 2 * ill.lesion.radius
+            assert changed[picture.mass].mean() > max(0.3, 5 * changed[~picture.mass].mean()), "dead cores are as dark as fluid"
             middle = off.reshape(3, *ill.shape)[:, changed].mean(1)
             assert changed.sum() * ill.pixel**2 > 60, "mm² of lesion"
             assert np.linalg.norm(middle[axes]) < ill.lesion.radius

@@ -150,7 +150,25 @@ def test_annotations_come_from_the_project_and_from_the_archive(patients):
     assert catalog.patient.tolist() == list(patients)
     assert catalog.plane.tolist() == ["axial", "", "sagittal"]
     assert rejected() == {}
-    assert json.loads(Path("metrics/merge.json").read_text())["annotated"] == {"patient": sum(map(bool, patients)), "plane": 2}
+    annotated = json.loads(Path("metrics/merge.json").read_text())["annotated"]
+    assert annotated == {"patient": sum(map(bool, patients)), "plane": 2, "tumour_area": 0}
+
+
+def test_areas_of_masks_come_with_the_annotations_where_there_are_any():
+    files = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)}
+    sha = [hashlib.sha256(data).hexdigest() for data in files.values()]
+    Path("data/annotations.csv").write_text(f"sha256,patient,plane\n{sha[0]},P1,axial\n")
+    shipped = f"sha256,patient,plane,tumour_area\n{sha[1]},,,0.0125\n{sha[2]},,axial,\n"
+    catalog = merged(files | {"annotations.csv": shipped.encode()})
+    assert catalog.tumour_area.tolist() == ["", "0.0125", ""]
+    assert json.loads(Path("metrics/merge.json").read_text())["annotated"]["tumour_area"] == 1
+
+
+@pytest.mark.parametrize("area", ["large", "1.5", "-0.1", "nan"])
+def test_an_area_that_is_no_share_is_named(area):
+    Path("data/annotations.csv").write_text(f"sha256,patient,plane,tumour_area\na,1,axial,0.5\nb,2,axial,{area}\n")
+    with pytest.raises(SystemExit, match=f"data/annotations.csv: '{area}' is no tumour_area; it is the share of the picture, 0 to 1"):
+        merged({"glioma/a.png": encode(PICTURE)})
 
 
 def test_numeric_patients_alone_are_text_too():

@@ -12,7 +12,7 @@ from synthetic import ROOT, set_params
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_table
 from stages.slices import __main__ as slices
-from stages.slices.dimensions import dimensions, size_bins
+from stages.slices.dimensions import area_bins, dimensions, size_bins
 from stages.slices.errors import by_group, confusions
 
 CLASSES = ["glioma", "meningioma", "notumor"]
@@ -35,9 +35,10 @@ def project(tmp_path, monkeypatch):
     predictions = pd.DataFrame({"image_id": ids, "fold": n % 2, "label": names[label], "predicted": names[guess]})
     write_table(predictions.assign(**{f"p_{name}": probabilities[:, k] for k, name in enumerate(CLASSES)}), PREDICTIONS)
     patients = np.where(n // 5 < 30, np.char.add("P", (n // 5).astype(str)), "")
-    write_table(pd.DataFrame({"image_id": ids, "group": n // 5, "patient": patients, "plane": plane}), CLUSTERS)
+    write_table(pd.DataFrame({"image_id": ids, "cluster": n, "group": n // 5, "patient": patients, "plane": plane}), CLUSTERS)
     sizes = np.where(n % 2, 512, 200)
-    write_table(pd.DataFrame({"image_id": ids, "source": "set", "member": ids, "width": 512, "height": sizes}), CATALOG)
+    catalog = {"image_id": ids, "source": "set", "member": ids, "width": 512, "height": sizes, "tumour_area": ""}
+    write_table(pd.DataFrame(catalog), CATALOG)
 
 
 def outputs():
@@ -120,10 +121,33 @@ def test_pictures_of_unknown_patients_are_a_slice_of_their_own(project):
 def test_contrast_is_a_dimension_where_the_folders_name_it():
     members = ["Meningioma T1C+/1.jpg", "Meningioma T1/2.jpg", "glioma T2/3.jpg", "MT1/4.jpg", "T1C+/x/5.jpg"]
     table = pd.DataFrame({"member": members, "plane": "axial", "source": "set", "width": 224, "height": 224, "patient": ""})
+    table["tumour_area"] = np.nan
     assert list(dimensions(table)) == ["contrast"]
     assert dimensions(table)["contrast"].tolist() == ["T1C+", "T1", "T2", "unnamed", "unnamed"]
     table["member"] = "Training/glioma_tumor/gg (1).jpg"
     assert dimensions(table) == {}
+
+
+def test_tumours_are_sliced_by_the_area_of_their_mask_whichever_copy_has_it(project):
+    catalog, clusters, predictions = read_table(CATALOG), read_table(CLUSTERS), read_table(PREDICTIONS)
+    small, large = (predictions.index[predictions.label == label][:20] for label in ("glioma", "meningioma"))
+    catalog.loc[small, "tumour_area"] = "0.004"
+    masked = catalog.loc[large].assign(image_id="masked/" + catalog.image_id[large], tumour_area="0.015")  # copies that nobody predicts
+    write_table(pd.concat([catalog, masked]), CATALOG)
+    write_table(pd.concat([clusters, clusters.loc[large].assign(image_id=masked.image_id)]), CLUSTERS)
+    slices.main()
+    found = {one["slice"]: one for one in outputs()[0]["slices"] if one["by"] == "tumour area"}
+    assert {name: one["pictures"] for name, one in found.items()} == {"up to 0.5%": 20, "over 1.0% to 2.0%": 20, "no mask": 260}
+    right = predictions.predicted == predictions.label
+    assert found["up to 0.5%"]["accuracy"]["value"] == pytest.approx(right[small].mean(), abs=1e-6)
+    assert found["over 1.0% to 2.0%"]["accuracy"]["value"] == pytest.approx(right[large].mean(), abs=1e-6)
+
+
+def test_areas_fall_into_the_bin_that_holds_them():
+    shares = np.array([0, 0.005, 0.006, 0.01, 0.02, 0.03, 1, np.nan])
+    assert area_bins(shares).tolist() == [
+        "up to 0.5%", "up to 0.5%", "over 0.5% to 1.0%", "over 0.5% to 1.0%", "over 1.0% to 2.0%", "over 2.0%", "over 2.0%", "no mask",
+    ]  # fmt: skip
 
 
 def test_sizes_fall_into_the_bin_that_holds_them():

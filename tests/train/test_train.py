@@ -55,6 +55,7 @@ def project(tmp_path, monkeypatch):
             "model.dropout": 0.1,
             "train.epochs": 3,
             "train.small_epochs": 0,
+            "train.seeds": [0],
             "train.batch_size": 16,
             "train.precision": "float32",
             "train.lr": 0.003,
