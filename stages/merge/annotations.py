@@ -35,8 +35,9 @@ def _read(file: str | io.BytesIO, name: str) -> pd.DataFrame:
         raise SystemExit(f"{name}: {odd[0]!r:.50} is no plane; there are {', '.join(PLANES)}, or nothing where it is unknown")
     if "tumour_area" not in table:
         return table.assign(tumour_area="")
-    shares = pd.to_numeric(table.tumour_area[table.tumour_area != ""], errors="coerce").astype("float64")
-    if not shares.between(0, 1).all():
-        odd = table.tumour_area[shares.index[~shares.between(0, 1)][0]]
-        raise SystemExit(f"{name}: {odd!r:.50} is no tumour_area; it is the share of the picture, 0 to 1, or nothing where it is unknown")
+    shares = pd.to_numeric(table.tumour_area, errors="coerce").astype("float64")
+    if odd := table.tumour_area[(table.tumour_area != "") & ~shares.between(0, 1)].tolist():
+        raise SystemExit(
+            f"{name}: {odd[0]!r:.50} is no tumour_area; it is the share of the picture, 0 to 1, or nothing where it is unknown"
+        )
     return table
