@@ -33,7 +33,6 @@ reproduce(folder, ["weights", "balance", "preprocess"], environment())
 """
 CLUSTER = {  # of two nodes
     "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
-    "RAY_ray_syncer_message_refresh_interval_ms": "200",  # else the second node may get its first training when all are done
 }  # fmt: skip
 LATE = """  # of the cells, all but the first seem to become ready when that has its result
 import sys
@@ -75,6 +74,19 @@ class Interrupted(Grid):
 
 sys.modules[Grid.__module__].Grid = Interrupted
 main()
+"""
+BUSY = """  # the first node has no core for a training before this is killed: else it might be done with all of them before the second begins
+import sys, time
+from pathlib import Path
+import ray
+from tools.grid.cluster import connected, on_this_node
+
+def occupy(path):
+    Path(path).touch()
+    time.sleep(1e6)
+
+with connected(1):
+    ray.get(on_this_node(occupy, cores=1).remote(sys.argv[1]))
 """
 TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
 SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
@@ -190,18 +202,23 @@ def two_nodes(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
             yield address, second
 
 
-def test_two_nodes_give_the_bytes_of_a_serial_run_though_one_dies(fresh, serial, tmp_path):
+def test_two_nodes_give_the_bytes_of_a_serial_run_though_one_dies(fresh, serial, made, tmp_path):
+    selection = [NAME, "--protocol", "same", "--set", *SEVERAL]
     with two_nodes(tmp_path) as (address, second):
-        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
-            wait_for(lambda: saved(fresh) and any(row["node"] == "second" for row in rows(fresh)), driver, fresh)
-            (raylet,) = processes_of(second, "raylet/raylet")
-            os.kill(raylet, signal.SIGKILL)
-            before = len(saved(fresh))
-            assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
+        busy = tmp_path / "busy"
+        with started(PYTHON, "-c", BUSY, busy, cwd=made, RAY_ADDRESS=address, **CLUSTER) as occupant:
+            wait_for(busy.exists, occupant, made)
+            with grid(fresh, *selection, RAY_ADDRESS=address, **CLUSTER) as driver:
+                wait_for(lambda: any(row["node"] == "second" for row in rows(fresh)), driver, fresh)
+                occupant.kill()
+                (raylet,) = processes_of(second, "raylet/raylet")
+                os.kill(raylet, signal.SIGKILL)
+                before = len(saved(fresh))
+                assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
         assert [row["state"] for row in rows(fresh)] == ["done"] * 8 and {row["node"] for row in rows(fresh)} == {"first", "second"}
-        with grid(fresh, NAME, "--protocol", "same", "--set", *SEVERAL, RAY_ADDRESS=address, **CLUSTER) as driver:
+        with grid(fresh, *selection, RAY_ADDRESS=address, **CLUSTER) as driver:
             assert driver.wait(timeout=TIMEOUT) == 0, printed(fresh)
-    assert before < 8, "it was killed in the middle"
+    assert 0 < before < 8, "it was killed in the middle"
     assert "0 trainings are done, 0 failed; 1 cells have a result now" in printed(fresh), "the second time DVC has them"
     assert not saved(fresh)
     assert_same(fresh, serial)
