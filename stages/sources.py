@@ -9,7 +9,7 @@ from stages.params import Section, mistakes, read_yaml
 
 
 class Edition(Section):
-    """One known content of a data set; the digest is that of download.archive.manifest_digest."""
+    """One known content of a data set; the digest is that of download.archive.Contents."""
 
     members: int = Field(description="files in the archive")
     bytes: int | None = Field(default=None, description="their total size")

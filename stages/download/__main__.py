@@ -10,7 +10,7 @@ import shutil
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from stages.download.archive import Member, check_edition, manifest_digest, write_archive
+from stages.download.archive import Member, check_edition, write_archive
 from stages.download.mirror import mirror_members
 from stages.sources import Archive, load_source
 
@@ -29,7 +29,7 @@ def main(name: str) -> None:
             contents = write_archive(members, packed_part)
         check_edition(name, archive, contents)
         facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
-        facts |= {"members": len(contents.hashes), "bytes": contents.bytes, "sha256": manifest_digest(contents.hashes)}
+        facts |= {"members": contents.members, "bytes": contents.bytes, "sha256": contents.digest}
         manifest_part.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
         packed_part.replace(packed)
         manifest_part.replace(manifest)

@@ -10,6 +10,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -38,16 +39,14 @@ class Member(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What an archive holds: member path -> sha256, and the total of the member sizes in bytes."""
+    """What an archive holds: how many members, the total of their sizes in bytes, and the digest.
 
-    hashes: dict[str, str]
+    The digest is the sha256 of the lines "<sha256 of the member> <member path>" in the order of the paths.
+    """
+
+    members: int
     bytes: int
-
-
-def manifest_digest(hashes: dict[str, str]) -> str:
-    """sha256 over the lines "<sha256 of the member> <member path>" in the order of the paths; hashes is path -> sha256."""
-    lines = (f"{hashes[path]} {path}\n" for path in sorted(hashes))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    digest: str
 
 
 def canonical_path(name: str) -> str:
@@ -101,15 +100,16 @@ def _zip_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     except ValueError as problem:
         raise BadArchive(f"{path}: refused, {info.filename!r:.200} {problem}; fetch the archive from its publisher") from None
 
-    def read() -> Iterator[bytes]:
-        try:
-            with archive.open(info) as file:  # yields no more than the size that the directory declares, and checks the CRC
-                while chunk := file.read(CHUNK):
-                    yield chunk
-        except Exception as error:  # as above, and zlib.error, EOFError, NotImplementedError, RuntimeError
-            raise BadArchive(f"{path}: damaged at {member!r:.200} ({error}); fetch it again") from None
+    return Member(member, info.file_size, partial(_read, path, archive, info, member))
 
-    return Member(member, info.file_size, read)
+
+def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: str) -> Iterator[bytes]:
+    try:
+        with archive.open(info) as file:  # yields no more than the size that the directory declares, and checks the CRC
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except Exception as error:  # as above, and zlib.error, EOFError, NotImplementedError, RuntimeError
+        raise BadArchive(f"{path}: damaged at {member!r:.200} ({error}); fetch it again") from None
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -137,13 +137,13 @@ def write_archive(members: Iterable[Member], target: Path) -> Contents:
     total = sum(member.size for member in members)
     require_space(target.parent, total + sum(2 * len(member.path.encode()) + 100 for member in members))
 
-    hashes = {}
+    digest = hashlib.sha256()
     progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
     with progress, zipfile.ZipFile(target, "w") as archive:
         for member in members:
-            hashes[member.path] = _copy(member, archive)
+            digest.update(f"{_copy(member, archive)} {member.path}\n".encode())
             progress.update(member.size)
-    return Contents(hashes, total)
+    return Contents(len(members), total, digest.hexdigest())
 
 
 def _copy(member: Member, archive: zipfile.ZipFile) -> str:
@@ -173,15 +173,14 @@ def require_space(folder: Path, need: int) -> None:
 
 def check_edition(name: str, archive: Archive, contents: Contents) -> None:
     """Exit unless the contents are one of the known editions of the archive, where any are known."""
-    members, digest = len(contents.hashes), manifest_digest(contents.hashes)
     for edition in archive.editions:
-        if edition.members == members and edition.bytes in (None, contents.bytes) and edition.digest in (None, digest):
+        if edition.members == contents.members and edition.bytes in (None, contents.bytes) and edition.digest in (None, contents.digest):
             return
     if archive.editions:
         expected = " or ".join(_describe(edition.members, edition.bytes, edition.digest) for edition in archive.editions)
         raise SystemExit(
             f"{name}: {archive.slug} version {archive.version} is not a known edition: expected {expected}; "
-            f"found {_describe(members, contents.bytes, digest)}. What a Kaggle slug holds changes: pin archive.version, "
+            f"found {_describe(*contents)}. What a Kaggle slug holds changes: pin archive.version, "
             "or check the files and add them to archive.editions in data/sources.yaml"
         )
 
