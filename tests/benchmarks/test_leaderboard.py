@@ -153,3 +153,16 @@ def test_the_stage_writes_csv_json_and_a_picture_without_any_result(tmp_path, mo
 def test_the_committed_table_is_that_of_the_recipes_and_the_committed_results(tmp_path):
     write_table(collect(load_recipes(ROOT / "recipes"), ROOT / "benchmarks/results"), tmp_path / "leaderboard.csv")
     assert (tmp_path / "leaderboard.csv").read_text() == (ROOT / "metrics/leaderboard.csv").read_text(), "run `make leaderboard`"
+
+
+def test_honestly_naive_and_distinct_are_the_same_run_in_the_committed_results():
+    folder = ROOT / "benchmarks/results"
+    pairs = [
+        (path, other)
+        for path in folder.glob("ours-*-naive-honest.json")
+        if (other := folder / path.name.replace("naive", "distinct")).exists()
+    ]
+    assert pairs
+    for pair in pairs:
+        naive, distinct = (json.loads(path.read_text()) for path in pair)
+        assert naive["summary"] == distinct["summary"], f"run both again on one machine: {pair[0].stem}"
