@@ -1,10 +1,14 @@
-"""The pipeline's stages. What the machine refuses to one of them, and an interruption, end it with one line at most and not with a traceback."""
+"""The pipeline's stages. What the machine refuses to one of them, and an interruption, end it with one line at most and not with a traceback;
+and where DVC runs one that fails, its earlier outputs come back.
+"""
 
 import errno
 import os
 import re
 import sys
 from types import TracebackType
+
+from stages.rollback import supervise
 
 ADVICE = {
     errno.ENOSPC: "The disk is full; free some space and run the same command again.",
@@ -33,3 +37,5 @@ def _errno(error: BaseException) -> int | None:
 
 
 sys.excepthook = _tell
+if sys.argv[0] == "-m" and "DVC_STAGE" in os.environ and hasattr(os, "fork"):  # `python -m stages...`, before anything else is imported
+    supervise(os.environ["DVC_STAGE"].rpartition(":")[2])

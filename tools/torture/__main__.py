@@ -37,6 +37,7 @@ FAULTS = {
     "kill": Fault("killed at a random moment (SIGKILL)", 24, partial(kill.ended_by, signal.SIGKILL)),
     "term": Fault("ended at a random moment (SIGTERM)", 12, partial(kill.ended_by, signal.SIGTERM)),
     "interrupt": Fault("interrupted at a random moment (Ctrl-C)", 12, partial(kill.ended_by, signal.SIGINT)),
+    "again": Fault("ended (SIGTERM or Ctrl-C) in a stage that had succeeded before", 24, repeated(kill.ended_again)),
     "disk-full": Fault("disk full under data/", 4, repeated(partial(disk.full, "data")), lacking=disk.lacking),
     "cache-full": Fault("disk full under DVC's cache", 4, repeated(partial(disk.full, ".dvc/cache")), lacking=disk.lacking),
     "read-only": Fault("metrics/ cannot be written to", 1, repeated(partial(disk.read_only, "metrics")), lacking=disk.lacking),

@@ -1,5 +1,6 @@
 """Ended at random moments, then run again: the outputs must be those of an undisturbed run."""
 
+import contextlib
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from tools.torture.project import Project, start
@@ -27,7 +29,7 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
     while len(wrong) < tries:
         with project.new() as folder:
             while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
-                during[_stage(folder)] += 1
+                during[_stage(folder) or "the start"] += 1
                 wrong.append(_end(running, kind, folder))
             fault = project.next_run(folder)
         if wrong:
@@ -36,9 +38,33 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
     return wrong
 
 
+def ended_again(project: Project, rng: np.random.Generator) -> str:
+    """End a stage that had succeeded before while it runs again; what is wrong with its outputs then, empty if they are those of before."""
+    with project.finished() as folder:
+        stages = list(yaml.safe_load((folder / "dvc.lock").read_text())["stages"])
+        running = start(folder, "dvc", "repro", "--single-item", "--force", str(rng.choice(stages)))
+        while running.poll() is None and not _watched(running):
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 3))
+        if _watched(running):  # else the stage has come to its end
+            _end(running, signal.Signals(rng.choice([signal.SIGTERM, signal.SIGINT])), folder)
+        running.wait()
+        return project.differences(folder)
+
+
+def _watched(running: subprocess.Popen) -> bool:
+    """Whether its stage runs, and the process that puts its earlier outputs back where it fails."""
+    stages = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            group = (process / "stat").read_text().rpartition(")")[2].split()[2]
+            stages += int(group) == running.pid and "-m\0stages." in (process / "cmdline").read_text()
+    return stages > 1
+
+
 def _stage(folder: Path) -> str:
     started = re.findall(r"Running stage '(.+?)'", (folder / "torture.log").read_text(errors="replace"))
-    return started[-1] if started else "the start"
+    return started[-1] if started else ""
 
 
 def _came_to_its_end(running: subprocess.Popen, rng: np.random.Generator) -> bool:
