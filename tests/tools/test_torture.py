@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import yaml
 
 from tools.torture import __main__ as torture
 from tools.torture import hostile, kill, network, params, parsers, stage
-from tools.torture.project import Project, complaint, fingerprint, repeated, start
+from tools.torture.project import Project, complaint, fingerprint, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +75,18 @@ def test_a_picture_that_is_not_what_it_should_be_is_noticed(project, monkeypatch
     assert any("is not an image" in line for line in wrong)
 
 
+def test_of_many_pictures_that_one_is_named_which_makes_a_stage_crash(project, monkeypatch):
+    def crashing(folder, *arguments, **options):
+        named = zipfile.ZipFile(folder / "mirror/sartajbhuvaji/brain-tumor-classification-mri.zip").namelist()
+        return ("merge crashed" if any("bomb" in name for name in named) else ""), ""
+
+    monkeypatch.setattr(hostile, "run_stage", crashing)
+    monkeypatch.setattr(hostile, "KINDS", {kind: hostile.KINDS[kind] for kind in ("grey", "cut", "bomb", "noise")})
+    monkeypatch.setattr(hostile, "_found", lambda folder: {})
+    line = hostile.pictures(project, 20, np.random.default_rng(0))[-1]
+    assert re.fullmatch(r"merge crashed; it takes bomb \[\d+, \d+\]", line)
+
+
 def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
     def leaving(folder, *arguments, **options):
         ended = stage.run_stage(folder, *arguments, **options)
@@ -82,14 +95,14 @@ def test_an_archive_that_leaves_something_is_noticed(project, monkeypatch):
         return ended
 
     monkeypatch.setattr(hostile, "run_stage", leaving)
-    assert all("half.part" in line for line in repeated(hostile.archives)(project, 2, np.random.default_rng(0)))
+    wrong = hostile.archives(project, 2, np.random.default_rng(0))
+    assert len(wrong) == 2 and all("half.part" in line for line in wrong)
 
 
 def test_memory_is_that_of_the_stage_alone(project, monkeypatch):
     own = np.ones(2**28, np.uint8)  # 256 MB in the process that starts the stage
     monkeypatch.setattr(stage, "MEGABYTES", 30)
-    monkeypatch.setattr(hostile, "ARCHIVES", {"proper": hostile.ARCHIVES["proper"]})
-    took = int(re.fullmatch(r"proper: download took (\d+) MB", hostile.archives(project, np.random.default_rng(0)))[1])
+    took = int(re.fullmatch(r"proper 7: download took (\d+) MB", hostile.archive(project, "proper", 7))[1])
     assert 30 < took < own.nbytes // 2**20
 
 

@@ -50,7 +50,7 @@ FAULTS = {
     "network": Fault("trouble with the network or the server in a download", 20, repeated(network.download)),
     "params": Fault("a key of params.yaml missing, unknown or with a wrong value", 1, params.mistaken),
     "pictures": Fault("odd and damaged pictures", 5000, hostile.pictures),
-    "archives": Fault("odd and damaged archives", 100, repeated(hostile.archives)),
+    "archives": Fault("odd and damaged archives", 100, hostile.archives),
     "parsers": Fault("bytes that a fuzzer found for the parsers of our own", 60_000, parsers.fuzzed, lacking=parsers.lacking),
 }
 

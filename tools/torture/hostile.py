@@ -1,6 +1,7 @@
 """Generated files that are no proper pictures, or odd ones, and archives that are none: through the stages download and merge."""
 
 import io
+import math
 import stat
 import struct
 import warnings
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
+from hypothesis.errors import Flaky
 from PIL import Image
 
 from stages.catalog import CATALOG, read_table
@@ -24,26 +29,61 @@ PICTURES_AN_ARCHIVE = 250
 Generator = np.random.Generator
 Kind = Callable[[Generator], tuple[bytes, tuple[int, int] | None]]  # a file, and its size if it is a proper picture
 
+SEEDS = st.integers(0, 2**32 - 1)
+
+set_hypothesis_home_dir(".scratch/hypothesis")
+
+
+class Crashed(Exception):
+    """A stage ended as none may."""
+
 
 def pictures(project: Project, tries: int, rng: Generator) -> list[str]:
-    """Every picture is in the catalog, with its size if it is a proper one, or in rejected.csv with its reason; a proper one is never rejected."""
-    wrong = []
-    while len(wrong) < tries:
-        made = {}
-        for number in range(min(PICTURES_AN_ARCHIVE, tries - len(wrong))):
-            kind = rng.choice(list(KINDS))
-            made[f"Training/glioma_tumor/{number:04}-{kind}.jpg"] = KINDS[kind](rng)
+    """Every picture is in the catalog, with its size if it is a proper one, or in rejected.csv with its reason; a proper one is never rejected.
+
+    The stages see an archive of many at a time. Where it makes one of them crash, hypothesis looks for the pictures that do, and makes
+    all others of the first kind.
+    """
+    wrong, size = [], min(PICTURES_AN_ARCHIVE, tries)
+
+    @_generated(math.ceil(tries / size), rng)
+    @given(st.lists(st.sampled_from(list(KINDS)), min_size=size, max_size=size), SEEDS)
+    def hold(kinds, start):
+        assume(size == 1 or len(set(kinds)) > 1)  # the first that it tries would be all of the first kind
+        made = {
+            f"Training/glioma_tumor/{number:04}-{kind}.jpg": KINDS[kind](np.random.default_rng([start, number]))
+            for number, kind in enumerate(kinds)
+        }
         with _project(project, zipped({name: data for name, (data, _) in made.items()})) as folder:
-            fault = _fault(folder, "download", "sartaj") or _fault(folder, "merge")
-            found = {} if fault else _found(folder)
-        wrong += [fault or _judge(name, size, found.get(name, "lost")) for name, (_, size) in made.items()]
+            if fault := _fault(folder, "download", "sartaj") or _fault(folder, "merge"):
+                odd = [f"{kind} {[start, number]}" for number, kind in enumerate(kinds) if kind != next(iter(KINDS))]
+                raise Crashed(f"{fault}; it takes {', '.join(odd) or f'seed {start}'}")
+            found = _found(folder)
+        wrong.extend(_judge(name, size, found.get(name, "lost")) for name, (_, size) in made.items())
+
+    try:
+        hold()
+    except (Crashed, Flaky) as error:
+        wrong.append(str(error))
     return wrong
 
 
-def archives(project: Project, rng: Generator) -> str:
+def archives(project: Project, tries: int, rng: Generator) -> list[str]:
     """An archive is taken whole or refused with one line, and then nothing of it is there."""
-    kind = rng.choice(list(ARCHIVES))
-    with _project(project, ARCHIVES[kind](rng)) as folder:
+    wrong = []
+
+    @_generated(tries, rng)
+    @given(st.sampled_from(list(ARCHIVES)), SEEDS)
+    def hold(kind, start):
+        wrong.append(archive(project, kind, start))
+
+    hold()
+    return wrong
+
+
+def archive(project: Project, kind: str, start: int) -> str:
+    """What is wrong with how one archive was taken; empty if nothing is."""
+    with _project(project, ARCHIVES[kind](np.random.default_rng(start))) as folder:
         fault, refusal = run_stage(folder, "download", "sartaj", BRAIN_MRI_MIRROR=str(folder / "mirror"))
         if "\n" in refusal:
             fault = f"it refused with more than a line: {refusal[-200:]}"
@@ -51,7 +91,20 @@ def archives(project: Project, rng: Generator) -> str:
         outside = [str(path) for path in folder.parent.glob("escaped*")]
         if not fault and (outside or len(left) not in (0, 2)):
             fault = f"it left {', '.join(outside or left)}"
-    return f"{kind}: {fault}" if fault else ""
+    return f"{kind} {start}: {fault}" if fault else ""
+
+
+def _generated(examples: int, rng: Generator) -> Callable:
+    """How hypothesis runs a function: so often, whatever time it takes, and with nothing from an earlier run."""
+    chosen = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    return lambda function: seed(int(rng.integers(2**31)))(chosen(function))
 
 
 @contextmanager
