@@ -90,7 +90,7 @@ def _set_aside(path: Path, stage: str) -> None:
     if path.exists():
         target = FAILED / stage / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
+        shutil.move(path, target)  # data/ may be a disk of its own
 
 
 def _uncached(path: Path, md5: str) -> bytes | None:
