@@ -29,7 +29,7 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
     while len(wrong) < tries:
         with project.new() as folder:
             while len(wrong) < tries and not _came_to_its_end(running := start(folder, "dvc", "repro"), rng):
-                during[_stage(folder) or "the start"] += 1
+                during[_stage(folder)] += 1
                 wrong.append(_end(running, kind, folder))
             fault = project.next_run(folder)
         if wrong:
@@ -39,17 +39,22 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
 
 
 def ended_again(project: Project, rng: np.random.Generator) -> str:
-    """End a stage that had succeeded before while it runs again; what is wrong with its outputs then, empty if they are those of before."""
+    """End a stage that had succeeded before while it runs again; what is wrong with its outputs then, empty if they are those of before.
+
+    A stage that comes to its end first is no try, and another one is started.
+    """
     with project.finished() as folder:
         stages = list(yaml.safe_load((folder / "dvc.lock").read_text())["stages"])
-        running = start(folder, "dvc", "repro", "--single-item", "--force", str(rng.choice(stages)))
-        while running.poll() is None and not _watched(running):
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 3))
-        if _watched(running):  # else the stage has come to its end
-            _end(running, signal.Signals(rng.choice([signal.SIGTERM, signal.SIGINT])), folder)
-        running.wait()
-        return project.differences(folder)
+        ended = False
+        while not ended:
+            running = start(folder, "dvc", "repro", "--single-item", "--force", str(rng.choice(stages)))
+            while running.poll() is None and not _watched(running):
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 3))
+            if ended := _watched(running):
+                fault = _end(running, signal.Signals(rng.choice([signal.SIGTERM, signal.SIGINT])), folder)
+            running.wait()
+        return fault or project.differences(folder)
 
 
 def _watched(running: subprocess.Popen) -> bool:
@@ -64,7 +69,7 @@ def _watched(running: subprocess.Popen) -> bool:
 
 def _stage(folder: Path) -> str:
     started = re.findall(r"Running stage '(.+?)'", (folder / "torture.log").read_text(errors="replace"))
-    return started[-1] if started else ""
+    return started[-1] if started else "the start"
 
 
 def _came_to_its_end(running: subprocess.Popen, rng: np.random.Generator) -> bool:
