@@ -4,6 +4,7 @@ A cell that was not run is empty, and its note says by which command it is run; 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -63,9 +64,9 @@ def collect(recipes: dict[str, Recipe], folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).round(6)
 
 
-def changes(recipe: str, folder: Path) -> list[str]:
+def changes(recipe: str, folder: Path, protocols: Sequence[str] = PROTOCOLS) -> list[str]:
     """key=value of what the cells of a recipe were run with otherwise than it says, each once; folder as for collect."""
-    results = filter(None, (_result(folder / f"{recipe}-{protocol}.json") for protocol in PROTOCOLS))
+    results = filter(None, (_result(folder / f"{recipe}-{protocol}.json") for protocol in protocols))
     return list(dict.fromkeys(f"{key}={value}" for result in results for key, value in result["changed"].items()))
 
 
