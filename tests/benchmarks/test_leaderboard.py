@@ -3,11 +3,13 @@
 import contextlib
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from synthetic import ROOT
 
+from benchmarks import picture
 from benchmarks.leaderboard import COLUMNS, changes, collect, main
 from benchmarks.recipes import Recipe, load_recipes
 from stages.catalog import write_table
@@ -146,8 +148,19 @@ def test_the_stage_writes_csv_json_and_a_picture_without_any_result(tmp_path, mo
     ]
     (found,) = json.loads((tmp_path / "metrics/leaderboard.json").read_text())["rows"]
     assert found["published"] == 0.5 and found["honest"] is None and list(found) == COLUMNS
-    with Image.open(tmp_path / "metrics/plots/leaderboard.png") as picture:
-        assert picture.width == 1000
+    with Image.open(tmp_path / "metrics/plots/leaderboard.png") as drawn:
+        assert drawn.width == 1000
+
+
+def test_a_system_of_every_copy_and_of_distinct_pictures_is_one_line_of_the_picture():
+    recipes = ["ours-b-naive", "ours-a-distinct", "ours-a-naive", "published"]
+    table = pd.DataFrame({"recipe": recipes, "document": ["ours", "ours", "ours", "kazemi"]})
+    table = table.assign(same_protocol=[0.9, 0.7, 0.8, 0.6], honest=[np.nan, 0.5, np.nan, 0.4], star=[False, True, False, False])
+    lines = picture._with_distinct(table).set_index("recipe")
+    assert lines.same_protocol.to_dict() == {"published": 0.6, "ours-a": 0.8, "ours-b": 0.9}
+    assert lines.distinct.dropna().to_dict() == {"ours-a": 0.7}
+    assert lines.honest.dropna().to_dict() == {"published": 0.4, "ours-a": 0.5}, "either run is the honest one of both"
+    assert lines.index[lines.star.astype(bool)].tolist() == ["ours-a"]
 
 
 def test_the_committed_table_is_that_of_the_recipes_and_the_committed_results(tmp_path):
