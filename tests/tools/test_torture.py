@@ -162,6 +162,11 @@ def test_what_is_killed_and_made_again_is_compared(tiny, kind, capsys):
     assert any("other bytes in after.txt, dvc.lock: after" in line for line in kill.ended_by(kind, tiny, 2, np.random.default_rng(0)))
 
 
+def test_stages_that_no_process_waits_for_are_a_fault_and_do_not_keep_it_waiting(tiny, monkeypatch):
+    monkeypatch.setattr(kill, "STARTS", 2)
+    assert kill.ended_again(tiny, np.random.default_rng(0)).startswith("of 2 stages none was seen")
+
+
 @pytest.mark.parametrize(
     ("on_interrupt", "expected"),
     [

@@ -17,6 +17,7 @@ from tools.torture.project import Project, start
 
 LONGEST = 12.0  # seconds from the start of a run to the signal
 PATIENCE = 5.0  # seconds in which Ctrl-C has to end it
+STARTS = 10  # of a stage that is to be ended before it comes to its end
 
 
 def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.Generator) -> list[str]:
@@ -41,20 +42,21 @@ def ended_by(kind: signal.Signals, project: Project, tries: int, rng: np.random.
 def ended_again(project: Project, rng: np.random.Generator) -> str:
     """End a stage that had succeeded before while it runs again; what is wrong with its outputs then, empty if they are those of before.
 
-    A stage that comes to its end first is no try, and another one is started.
+    A stage that comes to its end first is no try, and another one is started, STARTS times at most.
     """
     with project.finished() as folder:
         stages = list(yaml.safe_load((folder / "dvc.lock").read_text())["stages"])
-        ended = False
-        while not ended:
+        for _ in range(STARTS):
             running = start(folder, "dvc", "repro", "--single-item", "--force", str(rng.choice(stages)))
             while running.poll() is None and not _watched(running):
                 time.sleep(0.02)
             time.sleep(rng.uniform(0, 3))
-            if ended := _watched(running):
+            if _watched(running):
                 fault = _end(running, signal.Signals(rng.choice([signal.SIGTERM, signal.SIGINT])), folder)
-            running.wait()
-        return fault or project.differences(folder)
+                return fault or project.differences(folder)
+            if running.wait():
+                return "a stage failed that nothing had ended"
+        return f"of {STARTS} stages none was seen to run with a process that would put its outputs back"
 
 
 def _watched(running: subprocess.Popen) -> bool:
