@@ -1,9 +1,11 @@
 """The README says what metrics/ say."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from benchmarks.recipes import load_recipes
 from tools import readme
 from tools.markers import with_part
 
@@ -22,6 +24,19 @@ def test_a_changed_metric_shows_as_drift(monkeypatch):
     document = Path("README.md").read_text()
     drifted = readme.tables()["results"].replace("Macro-F1 | 0.", "Macro-F1 | 1.")
     assert with_part(document, "results", drifted) != document
+
+
+def test_of_our_own_systems_a_cell_says_what_was_not_run_and_what_was_run_otherwise(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    changed = {"summary": {"demonstration": False}, "changed": {"train.epochs": 3}}
+    (tmp_path / "ours-lite0-whole-sartaj-naive-same.json").write_text(json.dumps(changed))
+    run = {"ours-lite0-whole-sartaj-naive": (0.9, None), "ours-lite0-whole-sartaj-distinct": (0.8, 0.7)}
+    rows = [
+        {"recipe": name, "metric": "accuracy", "same_protocol": run.get(name, (None, None))[0], "honest": run.get(name, (None, None))[1]}
+        for name in load_recipes()
+    ]
+    assert readme._ours(rows).splitlines()[2:] == ["| Sartaj, 80/20 | whole | 0.900* / – / – | 0.800 / – / – | 0.700 / – / – |"]
 
 
 def test_a_part_without_markers_is_an_error():
