@@ -1,10 +1,11 @@
 import multiprocessing
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from stages.archives import read_member, read_stored
+from stages.archives import directory, read_member, read_stored, seek_data
 
 
 def write(path: Path, contents: dict[str, bytes]) -> None:
@@ -56,3 +57,69 @@ def test_damaged_bytes_are_not_taken_for_a_member(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"first", b"furst"))
     with pytest.raises(zipfile.BadZipFile, match="a.zip: damaged at byte 0"):
         read_stored(path, info.header_offset, info.file_size, info.CRC)
+
+
+PLACE = ("filename", "flag_bits", "compress_type", "CRC", "file_size", "compress_size", "external_attr", "header_offset")
+
+
+def places(infos) -> list[tuple]:
+    return [tuple(getattr(info, name) for name in PLACE) for info in infos]
+
+
+@pytest.fixture(params=["plain", "with a comment", "behind other bytes", "beyond 4 GiB", "of 70,000 members", "empty"])
+def form(request, tmp_path) -> Path:
+    path = tmp_path / "a.zip"
+    with path.open("wb") as file:
+        if request.param == "beyond 4 GiB":
+            file.seek(5 << 30)  # a hole, which takes no room
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            if request.param == "with a comment":
+                archive.comment = b"comment" * 9000
+            for number in range({"of 70,000 members": 70_000, "empty": 0}.get(request.param, 3)):
+                archive.writestr(f"ü/{number}", b"%d" % number * 100)
+    if request.param == "behind other bytes":
+        path.write_bytes(b"#!/bin/sh\n" * 100 + path.read_bytes())
+    return path
+
+
+def test_the_directory_is_what_zipfile_reads(form):
+    with zipfile.ZipFile(form) as archive:
+        expected = places(archive.infolist())
+    assert places(directory(form)) == expected
+    with form.open("rb") as file:
+        for info in list(directory(form))[-2:]:
+            seek_data(file, info.header_offset)
+            with zipfile.ZipExtFile(file, "r", info) as member:
+                assert member.read() == info.filename[2:].encode() * 100
+
+
+def test_a_member_of_more_than_4_GiB_has_its_size_in_the_directory(tmp_path):
+    """Its name is not followed by that many bytes here: the directory does not ask."""
+    path = tmp_path / "a.zip"
+    info = zipfile.ZipInfo("large")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("small", b"1")
+        archive.writestr(info, b"2")
+        info.file_size, info.compress_size = 5 << 30, 6 << 30
+    assert [(info.file_size, info.compress_size) for info in directory(path)] == [(1, 1), (5 << 30, 6 << 30)]
+
+
+def test_every_cut_of_an_archive_is_noticed(tmp_path):
+    whole, cut = tmp_path / "a.zip", tmp_path / "cut.zip"
+    write(whole, {"one": b"first", "two": b"second"})
+    for length in range(whole.stat().st_size):
+        shutil.copy(whole, cut)
+        with cut.open("r+b") as file:
+            file.truncate(length)
+        with pytest.raises(zipfile.BadZipFile):
+            list(directory(cut))
+
+
+@pytest.mark.parametrize("where", [b"PK\1\2", b"PK\3\4"])
+def test_what_is_no_entry_is_not_taken_for_one(tmp_path, where):
+    path = tmp_path / "a.zip"
+    write(path, {"one": b"first"})
+    path.write_bytes(path.read_bytes().replace(where, b"PK\0\0"))
+    with pytest.raises(zipfile.BadZipFile, match="no entry of the directory at byte 38|no member at byte 0"), path.open("rb") as file:
+        for info in directory(path):
+            seek_data(file, info.header_offset)

@@ -7,11 +7,12 @@ import argparse
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from stages.download.archive import Member, check_edition, write_archive
-from stages.download.mirror import mirror_members
+from stages.download.archive import Files, Member, check_edition, write_archive
+from stages.download.mirror import mirror_files
 from stages.sources import Archive, load_source
 
 RAW = Path("data/raw")
@@ -25,8 +26,8 @@ def main(name: str) -> None:
     packed_part, manifest_part = RAW / f"{name}.zip.part", RAW / f"{name}.json.part"
     RAW.mkdir(parents=True, exist_ok=True)
     try:
-        with _members(archive, scratch) as members:
-            contents = write_archive(members, packed_part)
+        with _files(archive, scratch) as files:
+            contents = write_archive(files, packed_part)
         check_edition(name, archive, contents)
         facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
         facts |= {"members": contents.members, "bytes": contents.bytes, "sha256": contents.digest}
@@ -35,23 +36,27 @@ def main(name: str) -> None:
         manifest_part.replace(manifest)
     except OSError as error:
         raise SystemExit(f"{name}: {error.filename or RAW}: {error.strerror or error}; mend that and run again") from None
+    except sqlite3.OperationalError as error:
+        raise SystemExit(
+            f"{name}: the list of its files: {error}; make room for it, or set SQLITE_TMPDIR to a folder that has some"
+        ) from None
     finally:
         packed_part.unlink(missing_ok=True)
         manifest_part.unlink(missing_ok=True)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _members(archive: Archive, scratch: Path) -> AbstractContextManager[list[Member]]:
+def _files(archive: Archive, scratch: Path) -> AbstractContextManager[Files]:
     if archive.phantom:
         from stages.download.phantom import phantom_members
 
-        files = phantom_members(archive.phantom)
-        return nullcontext([Member(path, len(data), lambda data=data: iter([data])) for path, data in files.items()])
+        made = phantom_members(archive.phantom)
+        return nullcontext(Files((Member(path, len(data), "") for path, data in made.items()), lambda member: iter([made[member.path]])))
     if mirror := os.environ.get("BRAIN_MRI_MIRROR"):
-        return mirror_members(Path(mirror), archive.slug)
-    from stages.download.kaggle_client import kaggle_members
+        return mirror_files(Path(mirror), archive.slug)
+    from stages.download.kaggle_client import kaggle_files
 
-    return kaggle_members(archive, scratch)
+    return kaggle_files(archive, scratch)
 
 
 if __name__ == "__main__":

@@ -4,19 +4,20 @@ Stored, members sorted by path, fixed times and permissions: the same files give
 """
 
 import hashlib
+import json
 import re
 import shutil
+import sqlite3
 import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from itertools import pairwise
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
+from stages.archives import UTF_8, directory, seek_data
 from stages.sources import Archive
 
 CHUNK = 1 << 20  # bytes in memory at a time
@@ -31,11 +32,18 @@ class BadArchive(SystemExit):
 
 
 class Member(NamedTuple):
-    """A file on its way into the archive; read() yields its bytes in chunks."""
+    """A file on its way into the archive; place says, to what reads it, where it is."""
 
     path: str
     size: int
-    read: Callable[[], Iterator[bytes]]
+    place: str
+
+
+class Files(NamedTuple):
+    """Files on their way into the archive, and what reads one: yields its bytes in chunks."""
+
+    members: Iterable[Member]
+    read: Callable[[Member], Iterator[bytes]]
 
 
 class Contents(NamedTuple):
@@ -71,21 +79,30 @@ def is_junk(path: str) -> bool:
 
 
 @contextmanager
-def open_zip(path: Path) -> Iterator[list[Member]]:
-    """The members of a zip, checked before any is read: BadArchive on damage, bombs, odd paths, links and encryption."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises BadZipFile, OSError, ValueError, struct.error, ... on damaged files
-        raise BadArchive(f"{path}: not a zip, or damaged ({error}); fetch it again") from None
-    with archive:
-        infos = archive.infolist()
-        size, limit = sum(info.file_size for info in infos), min(MAX_BYTES, max(CHUNK, MAX_RATIO * path.stat().st_size))
+def open_zip(path: Path) -> Iterator[Files]:
+    """The files of a zip. Going through them, or reading one: BadArchive on damage, bombs, odd paths, links and encryption."""
+    with path.open("rb") as file:
+        yield Files(_zip_members(path), lambda member: _read(path, file, member))
+
+
+def _zip_members(path: Path) -> Iterator[Member]:
+    size, limit = 0, min(MAX_BYTES, max(CHUNK, MAX_RATIO * path.stat().st_size))
+    infos = directory(path)
+    while True:
+        try:
+            info = next(infos, None)
+        except Exception as error:  # BadZipFile, OSError, ValueError, struct.error, ... on damaged files
+            raise BadArchive(f"{path}: not a zip, or damaged ({error}); fetch it again") from None
+        if info is None:
+            return
+        size += info.file_size
         if size > limit:
-            raise BadArchive(f"{path}: refused, unpacks to {size} bytes where at most {limit} are plausible; fetch it from its publisher")
-        yield [member for info in infos if (member := _zip_member(path, archive, info))]
+            raise BadArchive(f"{path}: refused, unpacks to more than the {limit} bytes that are plausible; fetch it from its publisher")
+        if member := _zip_member(path, info):
+            yield member
 
 
-def _zip_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
+def _zip_member(path: Path, info: zipfile.ZipInfo) -> Member | None:
     try:
         name = _zip_name(info)
         member = canonical_path(name)
@@ -100,21 +117,27 @@ def _zip_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     except ValueError as problem:
         raise BadArchive(f"{path}: refused, {info.filename!r:.200} {problem}; fetch the archive from its publisher") from None
 
-    return Member(member, info.file_size, partial(_read, path, archive, info, member))
+    return Member(member, info.file_size, json.dumps([info.header_offset, info.compress_type, info.compress_size, info.CRC]))
 
 
-def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: str) -> Iterator[bytes]:
+def _read(path: Path, file: BinaryIO, member: Member) -> Iterator[bytes]:
+    info = zipfile.ZipInfo(member.path)
+    offset, info.compress_type, info.compress_size, info.CRC = json.loads(member.place)
+    info.file_size = member.size
     try:
-        with archive.open(info) as file:  # yields no more than the size that the directory declares, and checks the CRC
-            while chunk := file.read(CHUNK):
+        seek_data(file, offset)
+        with zipfile.ZipExtFile(
+            file, "r", info
+        ) as unpacked:  # yields no more than the size that the directory declares, and checks the CRC
+            while chunk := unpacked.read(CHUNK):
                 yield chunk
     except Exception as error:  # as above, and zlib.error, EOFError, NotImplementedError, RuntimeError
-        raise BadArchive(f"{path}: damaged at {member!r:.200} ({error}); fetch it again") from None
+        raise BadArchive(f"{path}: damaged at {member.path!r:.200} ({error}); fetch it again") from None
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
     # Names without the UTF-8 flag are cp437 by the standard, but unpackers on Unix write the bytes as they are: UTF-8, mostly.
-    if info.flag_bits & 0x800:
+    if info.flag_bits & UTF_8:
         return info.filename
     try:
         return info.filename.encode("cp437").decode()
@@ -122,38 +145,73 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def write_archive(members: Iterable[Member], target: Path) -> Contents:
+def write_archive(files: Files, target: Path) -> Contents:
     """Write the canonical zip, a chunk at a time, hashing what is copied.
 
     Exits, with target incomplete, on a member that occurs twice or is not of the size it was announced with, on an
     archive without members, and when the disk cannot hold it.
     """
-    members = sorted(members, key=lambda member: member.path)
-    if not members:
-        raise BadArchive(f"{target.stem}: the archive holds no files; check archive.slug and archive.version in data/sources.yaml")
-    for one, other in pairwise(members):
-        if one.path == other.path:
-            raise BadArchive(f"{target.stem}: refused, {one.path!r:.200} occurs twice; fetch the archive from its publisher")
-    total = sum(member.size for member in members)
-    require_space(target.parent, total + sum(2 * len(member.path.encode()) + 100 for member in members))
-
     digest = hashlib.sha256()
-    progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
-    with progress, zipfile.ZipFile(target, "w") as archive:
-        for member in members:
-            digest.update(f"{_copy(member, archive)} {member.path}\n".encode())
-            progress.update(member.size)
-    return Contents(len(members), total, digest.hexdigest())
+    with closing(sqlite3.connect("")) as tables:  # on the disk, and gone with the connection: members may be more than the memory holds
+        count, total, names = _list(files.members, tables, target.stem)
+        require_space(target.parent, total + 2 * names + 100 * count)
+        progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
+        with progress, zipfile.ZipFile(target, "w") as archive:
+            archive.filelist = _Written(tables)
+            for member in map(Member._make, tables.execute("SELECT path, size, place FROM members ORDER BY path")):
+                digest.update(f"{_copy(member, files.read, archive)} {member.path}\n".encode())
+                archive.NameToInfo.clear()
+                progress.update(member.size)
+    return Contents(count, total, digest.hexdigest())
 
 
-def _copy(member: Member, archive: zipfile.ZipFile) -> str:
-    info = zipfile.ZipInfo(member.path, (1980, 1, 1, 0, 0, 0))
+def _list(members: Iterable[Member], tables: sqlite3.Connection, name: str) -> tuple[int, int, int]:
+    """Put the members into a table; how many they are, and the total of their sizes and of their paths, in bytes."""
+    tables.execute("CREATE TABLE members (path TEXT PRIMARY KEY, size INTEGER, place TEXT) WITHOUT ROWID")
+    count = total = names = 0
+    for member in members:
+        try:
+            tables.execute("INSERT INTO members VALUES (?, ?, ?)", member)
+        except sqlite3.IntegrityError:
+            raise BadArchive(f"{name}: refused, {member.path!r:.200} occurs twice; fetch the archive from its publisher") from None
+        count, total, names = count + 1, total + member.size, names + len(member.path.encode())
+    if not count:
+        raise BadArchive(f"{name}: the archive holds no files; check archive.slug and archive.version in data/sources.yaml")
+    return count, total, names
+
+
+class _Written:
+    """What zipfile notes of each member for the directory at the end, in a table: its own list is a kilobyte a member in memory."""
+
+    def __init__(self, tables: sqlite3.Connection):
+        self._tables = tables
+        tables.execute("CREATE TABLE written (path TEXT, size INTEGER, checksum INTEGER, offset INTEGER)")
+
+    def append(self, info: zipfile.ZipInfo) -> None:
+        self._tables.execute("INSERT INTO written VALUES (?, ?, ?, ?)", (info.filename, info.file_size, info.CRC, info.header_offset))
+
+    def __len__(self) -> int:
+        return self._tables.execute("SELECT count(*) FROM written").fetchone()[0]
+
+    def __iter__(self) -> Iterator[zipfile.ZipInfo]:
+        for path, size, checksum, offset in self._tables.execute("SELECT * FROM written ORDER BY rowid"):
+            info = _info(path, size)
+            info.compress_size, info.CRC, info.header_offset = size, checksum, offset
+            yield info
+
+
+def _info(path: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
     info.create_system = 3  # Unix, also on Windows
     info.external_attr = (stat.S_IFREG | 0o644) << 16
-    info.file_size = member.size
+    info.file_size = size
+    return info
+
+
+def _copy(member: Member, read: Callable[[Member], Iterator[bytes]], archive: zipfile.ZipFile) -> str:
     sha256, size = hashlib.sha256(), 0
-    with archive.open(info, "w") as file:
-        for chunk in member.read():
+    with archive.open(_info(member.path, member.size), "w") as file:
+        for chunk in read(member):
             size += len(chunk)
             if size > member.size:
                 break

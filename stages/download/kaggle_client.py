@@ -18,7 +18,7 @@ from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetReque
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from stages.download.archive import BadArchive, Member, open_zip, require_space
+from stages.download.archive import BadArchive, Files, open_zip, require_space
 from stages.sources import Archive
 
 CREDENTIALS = "create a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN to it (or `kaggle auth login`)"
@@ -43,14 +43,14 @@ class PatientAdapter(HTTPAdapter):
 
 
 @contextmanager
-def kaggle_members(archive: Archive, scratch: Path) -> Iterator[list[Member]]:
-    """The members of the archive at its pinned version, downloaded into scratch; a damaged download is deleted."""
+def kaggle_files(archive: Archive, scratch: Path) -> Iterator[Files]:
+    """The files of the archive at its pinned version, downloaded into scratch; a damaged download is deleted."""
     path = scratch / f"{archive.slug.replace('/', '-')}-{archive.version}.zip"
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         _download(archive, path)
-        with open_zip(path) as members:
-            yield members
+        with open_zip(path) as files:
+            yield files
     except BadArchive:
         path.unlink(missing_ok=True)
         raise

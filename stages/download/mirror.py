@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.download.archive import CHUNK, BadArchive, Member, canonical_path, is_junk, open_zip
+from stages.download.archive import CHUNK, BadArchive, Files, Member, canonical_path, is_junk, open_zip
 
 
 @contextmanager
-def mirror_members(mirror: Path, slug: str) -> Iterator[list[Member]]:
-    """The members of the set in the mirror, from a folder or a zip; exits with the places where it looked."""
+def mirror_files(mirror: Path, slug: str) -> Iterator[Files]:
+    """The files of the set in the mirror, from a folder or a zip; exits with the places where it looked."""
     place = _locate(mirror, slug)
     if place.is_dir():
-        yield list(_folder_members(place, place.resolve()))
+        yield Files(_folder_members(place, place.resolve()), lambda member: _chunks(place / member.place))
     else:
-        with open_zip(place) as members:
-            yield members
+        with open_zip(place) as files:
+            yield files
 
 
 def _locate(mirror: Path, slug: str) -> Path:
@@ -55,7 +55,7 @@ def _folder_members(folder: Path, root: Path, prefix: str = "", trail: tuple[Pat
             raise BadArchive(f"{file}: refused, a link that leaves the data set; put a copy in its place")
         if not entry.is_file():
             raise BadArchive(f"{file}: refused, not a regular file, or a broken link; take it out or put a copy in its place")
-        yield Member(path, entry.stat().st_size, lambda file=file: _chunks(file))
+        yield Member(path, entry.stat().st_size, prefix + entry.name)
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

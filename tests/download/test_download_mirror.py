@@ -146,13 +146,14 @@ def test_name_that_no_zip_can_hold(mirror):
 
 def test_file_that_grows_while_it_is_read(mirror):
     lay_out({"a.jpg": b"1"}, mirror / SLUG)
-    from stages.download.archive import write_archive
-    from stages.download.mirror import mirror_members
+    from stages.download.archive import Files, write_archive
+    from stages.download.mirror import mirror_files
 
-    with mirror_members(mirror, SLUG) as members:
+    with mirror_files(mirror, SLUG) as files:
+        files = Files(list(files.members), files.read)
         (mirror / SLUG / "a.jpg").write_bytes(b"12")
         with pytest.raises(SystemExit, match="announced"):
-            write_archive(members, mirror / "x.zip.part")
+            write_archive(files, mirror / "x.zip.part")
 
 
 def test_file_that_vanishes(mirror, monkeypatch):

@@ -30,9 +30,9 @@ def _file(parse: Callable[[Path], object]) -> Callable[[bytes], None]:
 
 
 def _archive(path: Path) -> None:
-    with open_zip(path) as members:
-        for member in members:
-            for _ in member.read():
+    with open_zip(path) as files:
+        for member in files.members:
+            for _ in files.read(member):
                 pass
 
 
