@@ -32,6 +32,8 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
+    if getattr(error, "sqlite_errorname", None) == "SQLITE_FULL":
+        return errno.ENOSPC
     told = re.search(r"\(os error (\d+)\)", str(error))  # by safetensors, which is written in Rust
     return int(told[1]) if told else None
 

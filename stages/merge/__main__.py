@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
-from stages.catalog import CATALOG, write_metrics, write_table
-from stages.merge.annotations import annotate
-from stages.merge.corrections import correct
+from stages.catalog import CATALOG, write_metrics
+from stages.merge.annotations import Annotations
+from stages.merge.corrections import correct, read_corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
 from stages.merge.progress import ARRAYS
@@ -17,44 +18,52 @@ from stages.params import load_params
 from stages.sources import load_source
 
 PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ may lie on a disk of its own
+REJECTED = CATALOG.with_name("rejected.csv")
+ROWS = 20_000  # of the catalog in memory at a time
 BLOCK = 4096  # pictures copied at once
+SHOWN = 5  # rejected pictures, when there are too many
 COLUMNS = [
     "image_id", "source", "member", "sha256", "label", "published_split",
     "width", "height", "mode", "format", "augmented_from", "patient", "plane", "tumour_area",
 ]  # fmt: skip
+TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "patient", "plane", "tumour_area"]
 
 
 def main() -> None:
     params = load_params()
     folders = {name: load_source(name).folders for name in params.data.sources}
     archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
+    labels = {label for entry in folders.values() for label in entry.labels}
     _remove_others(archives)
 
-    table = scan(archives, params.merge.max_megapixels, PART)
-    table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
-    labels = {label for entry in folders.values() for label in entry.labels}
-    scanned = len(table)
-    table = rename(correct(annotate(table, archives), labels), params.data.labels, labels).sort_values("image_id")
+    corrections, annotations = read_corrections(labels), Annotations(archives.values())
+    with scan(archives, params.merge.max_megapixels, PART) as progress, _open(CATALOG) as catalog, _open(REJECTED) as rejected:
+        good, reasons, tallies = np.zeros(progress.members, bool), [], []
+        for table in progress.parts(ROWS):
+            table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
+            table = rename(correct(annotations.annotate(table), corrections), params.data.labels, labels).sort_index()
+            unusable = table.reason != ""
+            good[table.index[~unusable]] = True
+            _append(table.loc[~unusable, COLUMNS], catalog)
+            _append(table.loc[unusable, ["image_id", "reason"]], rejected)
+            reasons += [f"\n  {row.image_id}: {row.reason}" for row in table[unusable].head(SHOWN - len(reasons)).itertuples()]
+            tallies.append(_tally(table))
+    tally = pd.concat(tallies).groupby(level=list(range(len(TALLIED)))).sum().rename("pictures").reset_index()
+    metrics = _summary(tally, params.data.sources)
+    write_metrics(metrics, "metrics/merge.json")
 
-    good = table[table.reason == ""]
-    rejected = table.loc[table.reason != "", ["image_id", "reason"]]
-    write_table(good[COLUMNS], CATALOG)
-    write_table(rejected, CATALOG.with_name("rejected.csv"))
-    write_metrics(_summary(table, params.data.sources), "metrics/merge.json")
-
-    print(f"{len(good)} pictures from {len(archives)} sources, {len(rejected)} rejected")
-    if len(rejected) > params.merge.max_rejected or good.empty:
-        first = "".join(f"\n  {row.image_id}: {row.reason}" for row in rejected.head(5).itertuples())
+    print(f"{metrics['pictures']} pictures from {len(archives)} sources, {metrics['rejected']} rejected")
+    if metrics["rejected"] > params.merge.max_rejected or not metrics["pictures"]:
         raise SystemExit(
-            f"{len(rejected)} pictures rejected, {len(good)} left; merge.max_rejected allows {params.merge.max_rejected}. "
-            f"The first ones:{first}\n"
+            f"{metrics['rejected']} pictures rejected, {metrics['pictures']} left; merge.max_rejected allows {params.merge.max_rejected}. "
+            f"The first ones:{''.join(reasons)}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
     for name in ARRAYS:
-        if len(good) < scanned:
-            _keep(good.index.to_numpy(), PART / name, CATALOG.with_name(name))
-        else:
+        if good.all():
             (PART / name).replace(CATALOG.with_name(name))
+        else:
+            _keep(np.flatnonzero(good), PART / name, CATALOG.with_name(name))
     shutil.rmtree(PART)
 
 
@@ -67,6 +76,15 @@ def _remove_others(archives: dict[str, Path]) -> None:
             path.unlink()
 
 
+def _open(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", newline="")
+
+
+def _append(table: pd.DataFrame, file: TextIO) -> None:
+    table.to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
+
+
 def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
     """Write these rows of an array, a few at a time: all may be more than the memory holds."""
     shape = (len(rows), *np.load(of, mmap_mode="r").shape[1:])
@@ -76,22 +94,32 @@ def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
         np.load(to, mmap_mode="r+")[part] = np.load(of, mmap_mode="r")[rows[part]]
 
 
-def _summary(table: pd.DataFrame, sources: list[str]) -> dict:
-    good = table[table.reason == ""]
+def _tally(table: pd.DataFrame) -> pd.Series:
+    """How many pictures there are of each kind; of what is known of a picture, whether anything is."""
+    known = ["augmented_from", "patient", "plane", "tumour_area"]
+    return table.assign(**{name: table[name] != "" for name in known}).groupby(TALLIED).size()
+
+
+def _summary(tally: pd.DataFrame, sources: list[str]) -> dict:
+    good = tally[tally.reason == ""]
+
+    def count(rows: pd.DataFrame) -> int:
+        return int(rows.pictures.sum())
+
     return {
-        "pictures": len(good),
-        "rejected": len(table) - len(good),
-        "reasons": table.loc[table.reason != "", "reason"].value_counts().sort_index().to_dict(),
-        "labels": good.label.value_counts().sort_index().to_dict(),
+        "pictures": count(good),
+        "rejected": count(tally) - count(good),
+        "reasons": tally[tally.reason != ""].groupby("reason").pictures.sum().to_dict(),
+        "labels": good.groupby("label").pictures.sum().to_dict(),
         "sources": {
             name: {
-                "pictures": int((good.source == name).sum()),
-                "augmented": int(((good.source == name) & (good.augmented_from != "")).sum()),
-                "published_test": int(((good.source == name) & (good.published_split == "test")).sum()),
+                "pictures": count(good[good.source == name]),
+                "augmented": count(good[(good.source == name) & good.augmented_from]),
+                "published_test": count(good[(good.source == name) & (good.published_split == "test")]),
             }
             for name in sources
         },
-        "annotated": {name: int((good[name] != "").sum()) for name in ("patient", "plane", "tumour_area")},
+        "annotated": {name: count(good[good[name]]) for name in ("patient", "plane", "tumour_area")},
     }
 
 

@@ -1,36 +1,53 @@
 """Patients, planes and the tumour's share of the picture, known by the sha256 of a file."""
 
-import io
+import sqlite3
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
+from stages.archives import directory, seek_data
 from stages.catalog import PLANES
-from stages.merge.given import read_given
+from stages.merge.given import read_parts
 
 ANNOTATIONS = "data/annotations.csv"
+SHIPPED = "annotations.csv"  # at an archive's root
+KNOWN = ("patient", "plane", "tumour_area")
 
 
-def annotate(table: pd.DataFrame, archives: dict[str, Path]) -> pd.DataFrame:
-    """Add patient, plane and tumour_area from data/annotations.csv and from an annotations.csv at an archive's root; empty where unknown.
+class Annotations:
+    """What data/annotations.csv says, and what archives ship, in a table on the disk.
 
     tumour_area is for sets with masks of the tumours: the share of the picture, 0 to 1, that the mask covers. The column may be missing.
     """
-    tables = [_read(ANNOTATIONS, ANNOTATIONS)]
-    for path in archives.values():
-        with zipfile.ZipFile(path) as archive:
-            if "annotations.csv" in archive.namelist():
-                tables.append(_read(io.BytesIO(archive.read("annotations.csv")), f"{path}: annotations.csv"))
-    known = pd.concat(tables).drop_duplicates("sha256").set_index("sha256")
-    table = table.copy()
-    for column in ("patient", "plane", "tumour_area"):
-        table[column] = table.sha256.map(known[column]).astype("string").fillna("")
-    return table
+
+    def __init__(self, archives: Iterable[Path]):
+        self._table = sqlite3.connect("")  # gone with the connection
+        self._table.execute("CREATE TABLE annotations (sha256 TEXT PRIMARY KEY, patient TEXT, plane TEXT, tumour_area TEXT) WITHOUT ROWID")
+        self._add(ANNOTATIONS, ANNOTATIONS)
+        for path in archives:
+            for info in directory(path):
+                if info.filename == SHIPPED:
+                    with path.open("rb") as file:
+                        seek_data(file, info.header_offset)
+                        self._add(zipfile.ZipExtFile(file, "r", info), f"{path}: {SHIPPED}")
+
+    def _add(self, file: str | BinaryIO, name: str) -> None:
+        for part in read_parts(file, name, ("sha256", "patient", "plane")):
+            part = _checked(part, name)
+            rows = part[["sha256", *KNOWN]].itertuples(index=False, name=None)
+            self._table.executemany("INSERT OR IGNORE INTO annotations VALUES (?, ?, ?, ?)", rows)
+
+    def annotate(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add patient, plane and tumour_area to a table with sha256; empty where unknown."""
+        find = f"SELECT {', '.join(KNOWN)} FROM annotations WHERE sha256 = ?"
+        found = [self._table.execute(find, (sha256,)).fetchone() or ("",) * len(KNOWN) for sha256 in table.sha256]
+        return table.join(pd.DataFrame(found, table.index, KNOWN, "string"))
 
 
-def _read(file: str | io.BytesIO, name: str) -> pd.DataFrame:
-    table = read_given(file, name, ("sha256", "patient", "plane"))
+def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if odd := sorted(set(table.plane) - {*PLANES, ""}):
         raise SystemExit(f"{name}: {odd[0]!r:.50} is no plane; there are {', '.join(PLANES)}, or nothing where it is unknown")
     if "tumour_area" not in table:

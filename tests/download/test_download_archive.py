@@ -240,7 +240,7 @@ def test_memory_does_not_grow_with_the_members(tmp_path):
         tracemalloc.stop()
         return most
 
-    assert peak(10_000) < 1.1 * peak(1000)
+    assert peak(10_000) - peak(1000) < 20 * 9000  # bytes a member; what zipfile keeps of one is more than 500
 
 
 def test_no_room_for_the_list_of_members(mirror):
