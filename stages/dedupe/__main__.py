@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, read_table, write_metrics, write_table
+from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, write_metrics, write_table
 from stages.copies import KINDS, seen
 from stages.dedupe.align import aligned_correlation
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
+from stages.dedupe.compact import image_ids, read_compact, read_parts
 from stages.dedupe.on_disk import OnDisk
 from stages.dedupe.planes import find_planes
 from stages.dedupe.search import similar_pairs
@@ -21,21 +22,24 @@ ALIGNED = 0.98
 
 def main() -> None:
     params = load_params().dedupe
-    catalog = read_table(CATALOG)
+    catalog = read_compact()
     thumbnails, heads = (OnDisk(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
 
     cluster, group = find_clusters(catalog, thumbnails, heads, params)
-    known = catalog.patient[catalog.patient != ""]
-    patient = pd.Series(cluster).map(known.groupby(cluster[known.index]).max()).astype("string").fillna("")
     kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
-    copy, orientation = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
+    conflicts.insert(0, "image_id", image_ids(conflicts.index))
+    if params.on_conflict == "error" and len(conflicts):
+        lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in conflicts.itertuples())
+        raise SystemExit(f"The same picture occurs under several labels (dedupe.on_conflict: drop or majority would go on):{lines}")
 
-    table = catalog[["image_id"]].assign(cluster=cluster, group=group, kept=kept, copy=copy, orientation=orientation, patient=patient)
+    table = pd.DataFrame({"cluster": cluster, "group": group, "kept": kept})
+    table["copy"], table["orientation"] = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
+    table["patient"] = _patients(catalog.patient, cluster)
     with threadpool_limits(1):  # many small products: threads only get in each other's way
         planes, accuracy = find_planes(table.assign(plane=catalog.plane), thumbnails)
     table = pd.concat([table, planes], axis=1)
 
-    write_table(table, CLUSTERS)
+    _write(table)
     write_table(conflicts, CONFLICTS)
     metrics = _summary(catalog, table, conflicts, accuracy)
     write_metrics(metrics, "metrics/dedupe.json")
@@ -45,8 +49,8 @@ def main() -> None:
 def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, params: Dedupe) -> tuple[np.ndarray, np.ndarray]:
     """The number of the cluster (the same picture) and of the group (what must stay together) of each row of the catalog."""
     # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
-    own = catalog[catalog.augmented_from == ""]
-    searched = own.index[~own.duplicated("sha256")].to_numpy()
+    own = catalog.sha256[~catalog.augmented]
+    searched = own.index[~own.duplicated()].to_numpy()
     thumbnails, heads = thumbnails.only(searched), heads.only(searched)
     how = params.exact_search_up_to, params.memory
     whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")
@@ -56,27 +60,42 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, para
     def edges(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         return searched[pairs["first"]], searched[pairs["second"]]
 
-    originals = same_value(catalog.augmented_from.where(catalog.augmented_from != "", catalog.image_id))
-    same = [same_value(catalog.sha256), originals, edges(near[near.correlation >= params.same])]
+    same = [same_value(catalog.sha256.to_numpy()), same_value(catalog.original.to_numpy()), edges(near[near.correlation >= params.same])]
     cluster = join(len(catalog), *same)
     first, second = edges(head)
     apart = head[cluster[first] != cluster[second]]
     recut = edges(apart[aligned_correlation(heads, apart) >= ALIGNED])
     cluster = join(len(catalog), *same, recut)
-    group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient))
+    group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient.cat.codes.to_numpy() - 1))
     return cluster, group
 
 
+def _patients(patient: pd.Series, cluster: np.ndarray) -> pd.Categorical:
+    """The patient of each row's cluster, the last by name where it has several."""
+    last = np.zeros(len(patient), np.int32)
+    np.maximum.at(last, cluster, patient.cat.codes.to_numpy())
+    return pd.Categorical.from_codes(last[cluster], dtype=patient.dtype)
+
+
+def _write(table: pd.DataFrame) -> None:
+    """Write clusters.csv, with the image_ids, some rows at a time."""
+    CLUSTERS.parent.mkdir(parents=True, exist_ok=True)
+    with CLUSTERS.open("w", encoding="utf-8", newline="") as file:
+        for ids in read_parts(("image_id",)):
+            ids.join(table.loc[ids.index]).to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
+
+
 def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame, plane_accuracy: float | None) -> dict:
-    own = table[catalog.augmented_from == ""]
+    own = table[~catalog.augmented]
     copies = own["copy"].value_counts()
-    patients = catalog[catalog.patient != ""].groupby(table.cluster).patient.nunique()
+    patients = catalog.patient[catalog.patient != ""].groupby(table.cluster).nunique()
+    labels = catalog.label[table.kept].value_counts().sort_index()
     return {
         "pictures": len(own),
         "augmented": len(table) - len(own),
         "distinct": own.cluster.nunique(),
         "kept": int(table.kept.sum()),
-        "kept_labels": catalog.label[table.kept].value_counts().sort_index().to_dict(),
+        "kept_labels": labels[labels > 0].to_dict(),
         "groups": own.group.nunique(),
         "largest_group": int(own.groupby("group").kept.sum().max()),
         "conflicting_clusters": conflicts.cluster.nunique(),
@@ -84,7 +103,7 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
         "copies": {name: int(copies.get(name, 0)) for name in KINDS},
         "published_test_in_training": {
             source: _leaked(rows)
-            for source, rows in table.join(catalog[["source", "published_split", "sha256"]]).groupby("source")
+            for source, rows in table.join(catalog[["source", "published_split", "sha256"]]).groupby("source", observed=True)
             if (rows.published_split == "test").any()
         },
         "planes": {

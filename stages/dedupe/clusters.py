@@ -1,12 +1,14 @@
-"""OnDisk that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
+"""Pictures that are the same, pictures that must stay together, and in which way a copy differs from the one that is kept."""
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.copies import describe
+from stages.copies import KINDS, ORIENTATIONS, describe
 from stages.dedupe.on_disk import OnDisk
+
+BLOCK = 1 << 16  # copies described at a time
 
 
 def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -16,44 +18,42 @@ def join(count: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return pd.factorize(component)[0]
 
 
-def same_value(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Edges that join the rows of equal, non-empty values."""
-    rows = np.flatnonzero(values != "")
-    value, _ = pd.factorize(values.iloc[rows])
-    _, first = np.unique(value, return_index=True)
-    return rows[first[value]], rows
+def same_value(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges that join the rows of equal numbers; a negative one joins nothing."""
+    rows = np.flatnonzero(values >= 0)
+    _, first, value = np.unique(values[rows], return_index=True, return_inverse=True)
+    first = rows[first[value]]
+    return first[first != rows], rows[first != rows]
 
 
 def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) -> tuple[np.ndarray, pd.DataFrame]:
-    """One picture to keep a cluster: the largest, the first by image_id among equals.
+    """One picture to keep a cluster: the largest, the first by image_id among equals, which is the order of the catalog.
 
     Augmented copies are never kept, and of a cluster under several labels only what on_conflict allows. Returns a
-    boolean array and the conflicting rows of the catalog with their cluster.
+    boolean array [N], and label and cluster of the pictures of such clusters by row.
     """
-    table = catalog[["image_id", "label"]].assign(cluster=cluster, pixels=catalog.width * catalog.height)
-    table = table[(catalog.augmented_from == "").to_numpy()]
-    votes = table.groupby(["cluster", "label"]).size().reset_index(name="votes")
+    own = ~catalog.augmented.to_numpy()
+    kept = own & (np.bincount(cluster[own], minlength=len(catalog))[cluster] == 1)
+    several = own & ~kept
+    table = pd.DataFrame({"row": np.flatnonzero(several), "label": catalog.label[several].array, "cluster": cluster[several]})
+    table["pixels"] = (catalog.width[several].astype(np.int64) * catalog.height[several]).to_numpy()
+
+    votes = table.groupby(["cluster", "label"], observed=True).size().reset_index(name="votes")
     labels = votes.groupby("cluster").label.transform("size")
     conflicts = table[table.cluster.isin(votes.cluster[labels > 1])]
-    if len(conflicts) and on_conflict == "error":
-        rows = conflicts.sort_values(["cluster", "image_id"]).itertuples()
-        lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in rows)
-        raise SystemExit(f"The same picture occurs under several labels (dedupe.on_conflict: drop or majority would go on):{lines}")
-
     most = votes.groupby("cluster").votes.transform("max")
     winners = votes[votes.votes == most].drop_duplicates("cluster", keep=False)  # a tie has no majority
     if on_conflict == "drop":
         winners = winners[~winners.cluster.isin(conflicts.cluster)]
-    candidates = table.reset_index().merge(winners[["cluster", "label"]])
-    candidates = candidates.sort_values(["cluster", "pixels", "image_id"], ascending=[True, False, True])
-    kept = np.zeros(len(catalog), bool)
-    kept[candidates.drop_duplicates("cluster")["index"]] = True
-    return kept, conflicts[["image_id", "label", "cluster"]].sort_values(["cluster", "image_id"])
+    candidates = table.merge(winners[["cluster", "label"]])
+    candidates = candidates.sort_values(["cluster", "pixels", "row"], ascending=[True, False, True])
+    kept[candidates.drop_duplicates("cluster").row] = True
+    return kept, conflicts.sort_values(["cluster", "row"]).set_index("row")[["label", "cluster"]]
 
 
 def describe_copies(
     catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, thumbnails: OnDisk, heads: OnDisk, same: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[pd.Categorical, pd.Categorical]:
     """How every row differs from its cluster's reference: the kept picture, or the first row where none is kept.
 
     Returns copy (original, augmented, or one of copies.KINDS) and orientation (a key of copies.ORIENTATIONS), both [N].
@@ -61,7 +61,13 @@ def describe_copies(
     order = np.lexsort((np.arange(len(catalog)), ~kept, cluster))
     reference = order[np.searchsorted(cluster[order], cluster)]
     copies = np.flatnonzero(reference != np.arange(len(catalog)))
-    kind, orientation = np.full(len(catalog), "original", object), np.full(len(catalog), "", object)
-    kind[copies], orientation[copies] = describe(catalog, copies, reference[copies], thumbnails, heads, same)
-    kind[catalog.augmented_from.to_numpy() != ""] = "augmented"
+    names = ["original", "augmented", *KINDS], list(ORIENTATIONS)
+    found = tuple(np.zeros(len(catalog), np.int8) for _ in names)
+    for start in range(0, len(copies), BLOCK):
+        rows = copies[start : start + BLOCK]
+        described = describe(catalog, rows, reference[rows], thumbnails, heads, same)
+        for codes, values, known in zip(found, described, names, strict=True):
+            codes[rows] = pd.Categorical(values, known).codes
+    found[0][catalog.augmented] = names[0].index("augmented")
+    kind, orientation = map(pd.Categorical.from_codes, found, names)
     return kind, orientation

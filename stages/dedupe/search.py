@@ -12,9 +12,7 @@ Neither the pictures in a cell nor the cells that are looked into become more wi
 only if neither of its two pictures meets the other.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from stages.copies import ORIENTATIONS, correlate, normalised
-from stages.dedupe.on_disk import OnDisk
+from stages.dedupe.on_disk import OnDisk, Room
 
 SIDE = 16  # of the block of low frequencies
 CLASS = (SIDE // 2) ** 2  # coefficients of one parity along y and x
@@ -39,6 +37,7 @@ LINKS = 32  # of a centre in the graph
 BLOCK = 1024  # pictures a step: bounds the memory whatever the number of pictures
 PAIRS = 1 << 14  # pairs compared in full a step
 VISITS = 1 << 22  # of cells by pictures, sorted at a time
+SCANNED = 1 << 15  # pictures looked through for them at a time
 SCRATCH = Path(".scratch/dedupe")
 SIGNS = np.array([[1, x, y, x * y] for y, x in ORIENTATIONS.values()], np.float32)  # of the classes (even, even), (even, odd), ...
 
@@ -49,18 +48,19 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
     """All pairs of uint8 thumbnails [N, S, S] with a Pearson correlation of at least threshold in some orientation.
 
     Returns first < second (row numbers), orientation (a key of ORIENTATIONS, the best one) and correlation. Up to
-    exact_up_to pictures each is compared with each; beyond, with those in the cells around it. Coefficients that would take more than
-    memory GiB lie in a scratch file.
+    exact_up_to pictures each is compared with each; beyond, with those in the cells around it. Coefficients and cells that would take
+    more than memory GiB lie in scratch files.
     """
     blocks = range(0, len(thumbnails), BLOCK)
     # Pictures of one grey level resemble nothing, but each would be compared with each.
     varied = np.concatenate([i + np.flatnonzero(np.ptp(thumbnails[i : i + BLOCK], (1, 2))) for i in blocks] or [np.empty(0, int)])
     count = len(varied)
     found = [np.empty(0, np.int64)]
-    with _room((count, len(SIGNS), CLASS), memory) as coefficients:
+    with Room(SCRATCH, memory) as room:
+        coefficients = room.array("coefficients", (count, len(SIGNS), CLASS), np.float32)
         for start in range(0, count, BLOCK):
             coefficients[start : start + BLOCK] = _transform(thumbnails[varied[start : start + BLOCK]])
-        meetings = _everywhere(count) if count <= exact_up_to else _in_cells(coefficients)
+        meetings = _everywhere(count) if count <= exact_up_to else _in_cells(coefficients, room)
         found += _side_by_side(partial(_promising, coefficients, threshold), meetings, unit=" cells", desc=f"dedupe {name}: search")
 
     orientation, pairs = np.divmod(np.unique(np.concatenate(found)), max(count, 1) ** 2)
@@ -75,21 +75,6 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
     order = ["first", "second", "correlation"]
     table = table.sort_values(order, ascending=[True, True, False], key=lambda column: column.round(5), kind="stable")
     return table.drop_duplicates(["first", "second"]).reset_index(drop=True)
-
-
-@contextmanager
-def _room(shape: tuple[int, ...], memory: float) -> Iterator[Array]:
-    """A float32 array to fill, in memory if it takes no more than so many GiB, else in a scratch file."""
-    if np.prod(shape) * 4 <= memory * 2**30:
-        yield np.empty(shape, np.float32)
-        return
-    shutil.rmtree(SCRATCH, ignore_errors=True)  # what a kill left there
-    SCRATCH.mkdir(parents=True)
-    try:
-        np.lib.format.open_memmap(SCRATCH / "coefficients.npy", "w+", np.float32, shape)
-        yield OnDisk(SCRATCH / "coefficients.npy")
-    finally:
-        shutil.rmtree(SCRATCH)
 
 
 def _transform(thumbnails: np.ndarray) -> np.ndarray:
@@ -141,13 +126,13 @@ def _everywhere(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     return ((one, other) for number, other in enumerate(blocks) for one in blocks[: number + 1])
 
 
-def _in_cells(coefficients: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _in_cells(coefficients: Array, room: Room) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The rows that look into a cell, BLOCK at most, and the rows in it, cell after cell."""
     # Found before the first is asked for: what limits BLAS to a thread limits faiss as well.
-    return _visits(*_cells_around(coefficients))
+    return _visits(*_cells_around(coefficients, room))
 
 
-def _cells_around(coefficients: Array) -> tuple[np.ndarray, int]:
+def _cells_around(coefficients: Array, room: Room) -> tuple[Array, int]:
     """The cells that each picture is compared with, int32 [N, PROBES at most], nearest first; and how many cells there are."""
     count = len(coefficients)
     cells = max(1, count // CELL)
@@ -160,22 +145,27 @@ def _cells_around(coefficients: Array) -> tuple[np.ndarray, int]:
         centres.add(_sizes(coefficients[drawn[start : start + BLOCK]]))
     faiss.omp_set_num_threads(threads)
 
-    around = np.empty((count, min(PROBES, cells)), np.int32)
+    around = room.array("around", (count, min(PROBES, cells)), np.int32)
     for start in tqdm(range(0, count, BLOCK), unit=f" x {BLOCK} pictures", desc="dedupe: cells", disable=None):
         around[start : start + BLOCK] = centres.search(_sizes(coefficients[start : start + BLOCK]), around.shape[1])[1]
     return around, cells
 
 
-def _visits(around: np.ndarray, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    homes = _by_cell(np.arange(len(around)), around[:, 0], cells)
-    step = max(1, VISITS // (CELL * around.shape[1]))
+def _visits(around: Array, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    count, probes = around.shape
+    blocks = range(0, count, SCANNED)
+    homes = _by_cell(np.arange(count, dtype=np.int32), np.concatenate([around[i : i + SCANNED][:, 0] for i in blocks]), cells)
+    step = max(1, VISITS // (CELL * probes))
     for low in range(0, cells, step):
-        some = homes[low : low + step]
-        visits = np.flatnonzero((around >= low) & (around < low + step))
-        visitors = _by_cell(visits // around.shape[1], around.ravel()[visits] - low, len(some))
+        some, visits = homes[low : low + step], []
+        for start in blocks:
+            block = around[start : start + SCANNED]
+            row, probe = np.nonzero((block >= low) & (block < low + step))
+            visits.append(((row + start).astype(np.int32), block[row, probe] - low))
+        visitors = _by_cell(*(np.concatenate(side) for side in zip(*visits, strict=True)), len(some))
         for members, looking in zip(some, visitors, strict=True):
             for start in range(0, len(looking) if len(members) else 0, BLOCK):
-                yield looking[start : start + BLOCK], members
+                yield looking[start : start + BLOCK].astype(np.int64), members.astype(np.int64)
 
 
 def _by_cell(rows: np.ndarray, cell: np.ndarray, cells: int) -> list[np.ndarray]:

@@ -226,8 +226,33 @@ def test_same_input_gives_the_same_bytes():
     assert [path.read_bytes() for path in (*sorted(Path("data/dedupe").iterdir()), Path("metrics/dedupe.json"))] == first
 
 
+def test_the_result_does_not_depend_on_how_much_is_in_memory(monkeypatch):
+    members = conflicting() | {f"glioma/{number}.png": encode(smooth(number)) for number in range(10, 50)}
+    members |= {f"normal/{number}m.jpg": jpeg(ImageOps.mirror(smooth(number))) for number in range(10, 30)}
+    members |= {"glioma/10_HF_.png": encode(ImageOps.mirror(smooth(10))), "testing/glioma/11.png": encode(smooth(11))}
+    planes = ("axial", "coronal", "sagittal")
+    known = {f"glioma/{number}.png": f"P{number // 3},{planes[number % 3]}" for number in range(10, 45)}
+    write_archive("set", members)
+    merge()
+    members["annotations.csv"] = ("sha256,patient,plane\n" + "".join(f"{sha(member)},{what}\n" for member, what in known.items())).encode()
+    write_archive("set", members)
+    merge()
+
+    def outputs() -> list[bytes]:
+        main()
+        return [path.read_bytes() for path in (*sorted(Path("data/dedupe").iterdir()), Path("metrics/dedupe.json"))]
+
+    set_params(dedupe__exact_search_up_to=1)
+    expected = outputs()
+    assert metrics()["planes"]["predicted"] and metrics()["conflicting_clusters"] and metrics()["augmented"]
+    set_params(dedupe__exact_search_up_to=1, dedupe__memory=1e-9)
+    for name in ("compact.ROWS", "clusters.BLOCK", "search.SCANNED", "planes.BLOCK"):
+        monkeypatch.setattr(f"stages.dedupe.{name}", 3)
+    assert outputs() == expected
+
+
 def test_join_and_same_value():
-    edges = same_value(pd.Series(["", "x", "y", "x", "", "y", "x"], dtype="string"))
-    assert join(7, edges).tolist() == [0, 1, 2, 1, 3, 2, 1], "numbered by first appearance; empty joins nothing"
+    edges = same_value(np.array([-1, 8, 5, 8, -1, 5, 8]))
+    assert join(7, edges).tolist() == [0, 1, 2, 1, 3, 2, 1], "numbered by first appearance; a negative number joins nothing"
     assert join(7, edges, (np.array([0]), np.array([2]))).tolist() == [0, 1, 0, 1, 2, 0, 1]
-    assert join(3, same_value(pd.Series(["", "", ""], dtype="string"))).tolist() == [0, 1, 2]
+    assert join(3, same_value(np.array([-1, -1, -1]))).tolist() == [0, 1, 2]

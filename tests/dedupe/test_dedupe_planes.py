@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +34,15 @@ def test_planes_are_learnt_from_few_and_from_many_annotations(annotated):
     assert result.plane.tolist() == truth
     assert result.plane_source.tolist() == ["annotated"] * annotated + ["predicted"] * 30
     assert result.plane_confidence[:annotated].eq(1).all() and result.plane_confidence[annotated:].between(1 / 3, 1).all()
+
+
+def test_of_many_annotations_some_are_enough(monkeypatch):
+    monkeypatch.setattr("stages.dedupe.planes.LEARNT", 60)
+    monkeypatch.setattr("stages.dedupe.planes.gradients", counted := Mock(wraps=gradients))
+    truth = [PLANES[number % 3] for number in range(200)]
+    result, accuracy = find_planes(table([*truth[:150], *[""] * 50]), pictures(truth))
+    assert accuracy > 0.95 and result.plane.tolist() == truth
+    assert [len(call.args[0]) for call in counted.call_args_list] == [60, 50]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""The catalog in numbers: the text of a million pictures is a gigabyte, and what dedupe compares of it forty bytes each."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from stages.catalog import CATALOG, TEXT
+
+ROWS = 20_000  # of the file in memory at a time
+NAMES = ("source", "label", "published_split", "patient", "plane")
+COLUMNS = ("image_id", "sha256", "augmented_from", "width", "height", *NAMES)
+
+
+def read_parts(columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """These columns of the catalog, some rows at a time; the index goes on from part to part."""
+    text = {name: "string" for name in columns if name in TEXT}
+    yield from pd.read_csv(CATALOG, usecols=columns, dtype=text, keep_default_na=False, chunksize=ROWS)
+
+
+def read_compact() -> pd.DataFrame:
+    """NAMES as categories, the first of which is the empty string and the others sorted; width, height; augmented, whether it is an
+    augmented copy; and sha256 and original, the same number where the bytes, or the picture that it is or was made from, are the same.
+    """
+    known: dict[str, dict[str, int]] = {name: {"": 0} for name in NAMES}
+    parts: list[dict[str, np.ndarray]] = []
+    for rows in read_parts(COLUMNS):
+        augmented = (rows.augmented_from != "").to_numpy(bool)
+        part = {"augmented": augmented, "width": rows.width.to_numpy(np.int32), "height": rows.height.to_numpy(np.int32)}
+        # 64 bits of them: that two of a million different ones agree has a chance of one in 40 million.
+        part["sha256"], part["original"] = _hashed(rows.sha256), _hashed(rows.augmented_from.where(augmented, rows.image_id))
+        for name, codes in known.items():
+            part[name] = np.array([codes.setdefault(value, len(codes)) for value in rows[name]], np.int32)
+        parts.append(part)
+
+    columns = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    for name in ("sha256", "original"):
+        columns[name] = np.unique(columns[name], return_inverse=True)[1].astype(np.int32)
+    table = pd.DataFrame(columns, copy=False)
+    for name, codes in known.items():
+        table[name] = pd.Categorical.from_codes(columns.pop(name), list(codes)).reorder_categories(sorted(codes))
+    return table
+
+
+def _hashed(values: pd.Series) -> np.ndarray:
+    return pd.util.hash_array(values.to_numpy(object), categorize=False)
+
+
+def image_ids(rows: np.ndarray) -> pd.Series:
+    """The image_id of some rows, by their number."""
+    return pd.concat([part.image_id[part.index.isin(rows)] for part in read_parts(("image_id",))])
