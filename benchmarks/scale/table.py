@@ -30,14 +30,15 @@ def table(results: dict) -> str:
     lines = [
         f"`{results['command']}`, {results['cores']} cores:",
         "",
-        "| pictures | archive, MB | download | merge | dedupe | planted copies | recall | precision | each with each | same clusters |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| pictures | archive, MB | download | merge | dedupe | planted copies | recall | precision | features in files | each with each | same clusters |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for count, result in sizes.items():
         cells = [f"{count:,}", f"{result['bytes'] / 1e6:,.0f}", *(_cost(result[stage]) for stage in STAGES)]
         cells += [f"{result['planted']:,}", f"{result['recall']:.5f}", f"{result['precision']:.5f}"]
-        exhaustive = result.get("exhaustive")
-        cells += [_cost(exhaustive), "yes" if exhaustive["same_clusters"] else "no"] if exhaustive else ["", ""]
+        others = [result.get(name) for name in ("in_files", "exhaustive")]
+        cells += [_cost(other) if other else "" for other in others]
+        cells += ["yes" if all(other["same_clusters"] for other in others if other) else "no"]
         lines.append(f"| {' | '.join(cells)} |")
     if len(sizes) > 1:
         lines += ["", f"Time of dedupe grows with the {power(sizes):.2f}th power of the pictures (least squares over the logarithms)."]

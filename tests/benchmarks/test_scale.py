@@ -36,7 +36,7 @@ def test_what_was_planted_is_found_by_the_real_stages(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAIN_MRI_MIRROR", "")
     result = measure.run(1000, exhaustively=True)
     assert result["planted"] == 300 and result["recall"] == result["precision"] == 1
-    assert result["exhaustive"]["same_clusters"] is True
+    assert result["in_files"]["same_clusters"] is result["exhaustive"]["same_clusters"] is True
     assert all(result[stage]["seconds"] > 0 and result[stage]["megabytes"] > 10 for stage in ("download", "merge", "dedupe"))
     assert not any(tmp_path.iterdir())
 
@@ -57,7 +57,8 @@ def test_recall_and_precision(clusters, recall, precision, tmp_path):
 
 def result(seconds: float, **others) -> dict:
     cost = {"seconds": seconds, "megabytes": 100.0}
-    return {"bytes": 10**7, "download": cost, "merge": cost, "dedupe": cost, "planted": 30, "recall": 0.9, "precision": 1.0} | others
+    found = {"planted": 30, "recall": 0.9, "precision": 1.0, "in_files": cost | {"same_clusters": True}}
+    return {"bytes": 10**7, "download": cost, "merge": cost, "dedupe": cost} | found | others
 
 
 def test_the_table_has_a_row_a_size_and_the_power_of_the_time():
@@ -65,8 +66,8 @@ def test_the_table_has_a_row_a_size_and_the_power_of_the_time():
     sizes = {"1000": result(1, **exhaustive), "10000": result(10), "100000": result(100)}
     assert power({int(count): one for count, one in sizes.items()}) == pytest.approx(1)
     lines = table({"command": "python -m benchmarks.scale", "cores": 2, "sizes": sizes}).splitlines()
-    assert lines[4] == "| 1,000 | 10 | 1 s, 100 MB | 1 s, 100 MB | 1 s, 100 MB | 30 | 0.90000 | 1.00000 | 9 s, 90 MB | no |"
-    assert lines[5].endswith("| 1.00000 |  |  |") and "1.00th power" in lines[-1]
+    assert lines[4] == "| 1,000 | 10 | 1 s, 100 MB | 1 s, 100 MB | 1 s, 100 MB | 30 | 0.90000 | 1.00000 | 1 s, 100 MB | 9 s, 90 MB | no |"
+    assert lines[5].endswith("| 1.00000 | 10 s, 100 MB |  | yes |") and "1.00th power" in lines[-1]
 
 
 def test_what_is_in_the_document_is_what_was_measured():
