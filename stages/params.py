@@ -58,7 +58,7 @@ class Dedupe(Section):
     )
     exact_search_up_to: Count = Field(description="pictures up to which the search is exhaustive; beyond, only similar ones are compared")
     memory: Positive = Field(
-        description="GiB of features of the pictures that the search keeps in memory; if there are more, all lie in a scratch file"
+        description="GiB of features of the pictures, and of the cells they look into, that the search keeps in memory; what is more lies in scratch files"
     )
 
     @model_validator(mode="after")

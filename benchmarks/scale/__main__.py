@@ -6,15 +6,20 @@ Rewrites benchmarks/scale/results.json and the tables of docs/scale.md after eve
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import yaml
 from joblib import cpu_count
 
-from benchmarks.scale.pictures import CHUNK
+from benchmarks.scale.pictures import CHUNK, write_zip
 from benchmarks.scale.table import RESULTS, write_tables
 from stages.catalog import CATALOG, CLUSTERS, read_table, write_metrics
 from tools.costs import measure
@@ -58,21 +63,30 @@ def run(count: int, exhaustively: bool) -> dict:
         print(f"{count} pictures, {name}: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
         return {"seconds": seconds, "megabytes": megabytes}
 
-    # In a process of its own, as a process inherits the peak memory of the one that starts it.
-    measure([sys.executable, "-c", f"from benchmarks.scale.pictures import *; write_zip({count}, Path({str(mirror)!r}))"], folder)
+    def apart(function: Callable, *arguments: Any) -> Any:
+        # In a process of its own, as a stage inherits the peak memory of the one that starts it.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+
+    apart(write_zip, count, mirror)
     result = {"bytes": mirror.stat().st_size, "download": stage("download", "heads"), "merge": stage("merge"), "dedupe": stage("dedupe")}
-    result |= found(folder)
-    clusters = (folder / CLUSTERS).read_bytes()
+    result |= apart(found, folder)
+    clusters = digest(folder / CLUSTERS)
 
     def again(**params: float) -> dict:
         set_params(folder / "params.yaml", {f"dedupe.{key}": value for key, value in params.items()}, "benchmarks.scale")
-        return stage("dedupe") | {"same_clusters": (folder / CLUSTERS).read_bytes() == clusters}
+        return stage("dedupe") | {"same_clusters": digest(folder / CLUSTERS) == clusters}
 
     result["in_files"] = again(memory=HARDLY_ANY)
     if exhaustively:
         result["exhaustive"] = again(exact_search_up_to=EVERYTHING, memory=EVERYTHING)
     shutil.rmtree(folder)
     return result
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def found(folder: Path) -> dict:
