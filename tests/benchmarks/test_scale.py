@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.scale import __main__ as measure
+from benchmarks.scale.found import found
 from benchmarks.scale.pictures import COPIES, ORIGINALS, heads, make_chunk
 from benchmarks.scale.table import DOCUMENT, RESULTS, power, table
 from stages.catalog import CATALOG, CLUSTERS, write_table
@@ -51,14 +52,14 @@ def test_recall_and_precision(clusters, recall, precision, tmp_path):
     rows = pd.DataFrame({"image_id": [f"heads/glioma/{name}.jpg" for name in names]})
     write_table(rows, tmp_path / CATALOG)
     write_table(rows.assign(cluster=clusters), tmp_path / CLUSTERS)
-    found = measure.found(tmp_path)
-    assert (found["recall"], found["precision"], found["planted"]) == (recall, pytest.approx(precision), 2)
+    result = found(tmp_path)
+    assert (result["recall"], result["precision"], result["planted"]) == (recall, pytest.approx(precision), 2)
 
 
 def result(seconds: float, **others) -> dict:
     cost = {"seconds": seconds, "megabytes": 100.0}
-    found = {"planted": 30, "recall": 0.9, "precision": 1.0, "in_files": cost | {"same_clusters": True}}
-    return {"bytes": 10**7, "download": cost, "merge": cost, "dedupe": cost} | found | others
+    counts = {"planted": 30, "recall": 0.9, "precision": 1.0, "in_files": cost | {"same_clusters": True}}
+    return {"bytes": 10**7, "download": cost, "merge": cost, "dedupe": cost} | counts | others
 
 
 def test_the_table_has_a_row_a_size_and_the_power_of_the_time():
