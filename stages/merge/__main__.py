@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stages.catalog import CATALOG, write_metrics
-from stages.merge.annotations import Annotations
+from stages.merge.annotations import SHIPPED, Annotations
 from stages.merge.corrections import correct, read_corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
@@ -38,6 +38,8 @@ def main() -> None:
 
     corrections, annotations = read_corrections(labels), Annotations(archives.values())
     with scan(archives, params.merge.max_megapixels, PART) as progress, _open(CATALOG) as catalog, _open(REJECTED) as rejected:
+        if not progress.members:
+            raise SystemExit(f"{', '.join(map(str, archives.values()))} hold no files but {SHIPPED}; check them and data/sources.yaml")
         good, reasons, tallies = np.zeros(progress.members, bool), [], []
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])

@@ -115,6 +115,11 @@ def test_nothing_left_stops_the_pipeline_too():
         merged({"tumour/b.png": encode(PICTURE)})
 
 
+def test_archives_without_a_picture_stop_the_pipeline_too():
+    with pytest.raises(SystemExit, match="hold no files but annotations.csv; check them and data/sources.yaml"):
+        merged({"annotations.csv": b"sha256,patient,plane\n"})
+
+
 def test_an_unknown_source_is_one_line_and_costs_no_archive():
     write_archive("set", {"glioma/a.png": encode(PICTURE)})
     set_params(data__sources=["sett"])
