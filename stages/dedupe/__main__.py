@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, write_metrics, write_table
 from stages.copies import KINDS, seen
 from stages.dedupe.align import aligned_correlation
+from stages.dedupe.allocator import give_back_large
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
 from stages.dedupe.compact import image_ids, read_compact, read_parts
 from stages.dedupe.on_disk import OnDisk
@@ -21,6 +22,7 @@ ALIGNED = 0.98
 
 
 def main() -> None:
+    give_back_large()
     params = load_params().dedupe
     catalog = read_compact()
     thumbnails, heads = (OnDisk(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
