@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
-LARGE = 1 << 20  # bytes
+LARGE = 6 << 20  # bytes; the products of two blocks of pictures, 4 MiB that are needed again at once, stay
 SPARE = 64 << 20  # bytes that stay with the process
 
 
