@@ -9,11 +9,13 @@ Of many pictures each is compared with those in the cells around it only. A cell
 centres, by the sizes of the lowest coefficients, which no mirroring changes; the cells around a picture are found by a graph over the centres
 (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small world graphs", 2018).
 Neither the pictures in a cell nor the cells that are looked into become more with the pictures, so time grows as n log n. A pair is missed
-only if neither of its two pictures meets the other.
+only if neither of its two pictures meets the other. On the disk pictures lie cell after cell, so that those which look into one are
+neighbours there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +62,18 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
         coefficients = room.array("coefficients", (count, len(SIGNS), CLASS), np.float32)
         for start in range(0, count, BLOCK):
             coefficients[start : start + BLOCK] = _transform(thumbnails[varied[start : start + BLOCK]])
-        meetings = _everywhere(count) if count <= exact_up_to else _in_cells(coefficients, room)
+        if count <= exact_up_to:
+            meetings = _everywhere(count)
+        else:
+            order, meetings = _in_cells(coefficients, room)
+            if isinstance(coefficients, OnDisk):
+                coefficients, varied = _reordered(coefficients, order, room), varied[order]
+            else:
+                meetings = ((order[visitors], order[members]) for visitors, members in meetings)
         found += _side_by_side(partial(_promising, coefficients, threshold), meetings, unit=" cells", desc=f"dedupe {name}: search")
 
     orientation, pairs = np.divmod(np.unique(np.concatenate(found)), max(count, 1) ** 2)
-    first, second = (varied[side] for side in np.divmod(pairs, max(count, 1)))
+    first, second = np.sort([varied[side] for side in np.divmod(pairs, max(count, 1))], axis=0)
     parts = ([side[start : start + PAIRS] for side in (first, second, orientation)] for start in range(0, len(pairs), PAIRS))
     compared = _side_by_side(partial(_compare, thumbnails), parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare")
     correlation = np.concatenate([np.empty(0, np.float32), *compared])
@@ -126,10 +135,13 @@ def _everywhere(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     return ((one, other) for number, other in enumerate(blocks) for one in blocks[: number + 1])
 
 
-def _in_cells(coefficients: Array, room: Room) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The rows that look into a cell, BLOCK at most, and the rows in it, cell after cell."""
+def _in_cells(coefficients: Array, room: Room) -> tuple[np.ndarray, Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """The rows ordered by cell; and the places in this order that look into a cell, BLOCK at most, and those in it, cell after cell."""
     # Found before the first is asked for: what limits BLAS to a thread limits faiss as well.
-    return _visits(*_cells_around(coefficients, room))
+    around, cells = _cells_around(coefficients, room)
+    home = np.concatenate([around[start : start + SCANNED][:, 0] for start in range(0, len(around), SCANNED)])
+    order = np.argsort(home, kind="stable")
+    return order, _visits(around, order, np.cumsum(np.bincount(home, minlength=cells)))
 
 
 def _cells_around(coefficients: Array, room: Room) -> tuple[Array, int]:
@@ -151,25 +163,31 @@ def _cells_around(coefficients: Array, room: Room) -> tuple[Array, int]:
     return around, cells
 
 
-def _visits(around: Array, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _visits(around: Array, order: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     count, probes = around.shape
-    blocks = range(0, count, SCANNED)
-    homes = _by_cell(np.arange(count, dtype=np.int32), np.concatenate([around[i : i + SCANNED][:, 0] for i in blocks]), cells)
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(count)
     step = max(1, VISITS // (CELL * probes))
-    for low in range(0, cells, step):
-        some, visits = homes[low : low + step], []
-        for start in blocks:
+    for low in range(0, len(ends), step):
+        high, visits = min(low + step, len(ends)), []
+        for start in range(0, count, SCANNED):
             block = around[start : start + SCANNED]
-            row, probe = np.nonzero((block >= low) & (block < low + step))
-            visits.append(((row + start).astype(np.int32), block[row, probe] - low))
-        visitors = _by_cell(*(np.concatenate(side) for side in zip(*visits, strict=True)), len(some))
-        for members, looking in zip(some, visitors, strict=True):
-            for start in range(0, len(looking) if len(members) else 0, BLOCK):
-                yield looking[start : start + BLOCK].astype(np.int64), members.astype(np.int64)
+            row, probe = np.nonzero((block >= low) & (block < high))
+            visits.append(block[row, probe].astype(np.int64) * count + place[start + row])  # sorts by cell, and there by place
+        visits = np.concatenate(visits)
+        visits.sort()
+        bounds = np.searchsorted(visits, np.arange(low, high + 1) * count)
+        for cell, (start, end) in enumerate(pairwise(bounds.tolist()), low):
+            members = np.arange(ends[cell - 1] if cell else 0, ends[cell])
+            for first in range(start, end if len(members) else start, BLOCK):
+                yield visits[first : min(first + BLOCK, end)] - cell * count, members
 
 
-def _by_cell(rows: np.ndarray, cell: np.ndarray, cells: int) -> list[np.ndarray]:
-    return np.split(rows[np.argsort(cell, kind="stable")], np.cumsum(np.bincount(cell, minlength=cells))[:-1])
+def _reordered(rows: OnDisk, order: np.ndarray, room: Room) -> Array:
+    result = room.array("reordered", rows.shape, np.float32)
+    for start in range(0, len(order), BLOCK):
+        result[start : start + BLOCK] = rows[order[start : start + BLOCK]]
+    return result
 
 
 def _sizes(coefficients: np.ndarray) -> np.ndarray:
