@@ -1,9 +1,11 @@
 """Train and score the cells that `make pack` packed, on a machine that has PyTorch but neither network nor DVC.
 
 python run.py --minutes 25
+python run.py --together 8      for small networks, of which one alone leaves most of a GPU idle
 
-Each cell runs in cells/<name>/. What is finished is not run again, a cell that fails does not keep the others from running,
-and a training that was killed goes on from its last epoch. results.tar.gz is written anew after each cell; `make unpack` takes it in.
+Each cell runs in cells/<name>/; where several run at a time, what they print is in log.txt there. What is finished is not run
+again, a cell that fails does not keep the others from running, and a training that was killed goes on from its last epoch.
+results.tar.gz is written anew after each cell; `make unpack` takes it in.
 """
 
 import argparse
@@ -17,13 +19,17 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import TextIO
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = "default"  # the pipeline itself, beside the names of recipes
 MODELS = "data/models"
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before there are threads
 DEVICE = "import torch; print(torch.__version__); print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU')"
 
 
@@ -38,6 +44,7 @@ class TimeIsUp(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many; the same command goes on later")
+    parser.add_argument("--together", type=int, default=1, help="cells to run at a time (1)")
     parser.add_argument("--models", action="store_true", help="take the models of recipes along too, not only their figures")
     parser.add_argument("--out", type=Path, default=Path("results.tar.gz"))
     arguments = parser.parse_args()
@@ -49,29 +56,43 @@ def main() -> None:
     torch, device = subprocess.run([sys.executable, "-c", DEVICE], check=True, capture_output=True, text=True).stdout.splitlines()
     machine = {"device": device, "torch": torch, "command": " ".join(["python", *sys.argv])}
 
-    finished, failed = [], []
-    for number, (name, cell) in enumerate(manifest["cells"].items(), 1):
-        print(f"{name} ({number} of {len(manifest['cells'])})", flush=True)
+    finished, failed, cells = [], [], manifest["cells"]
+    with ThreadPoolExecutor(arguments.together) as pool:
+        running = {pool.submit(run, name, cell, machine, end, arguments.together > 1): name for name, cell in cells.items()}
         try:
-            run(HERE / "cells" / name, cell, machine, end)
-        except Failed as why:
-            failed.append(name)
-            print(f"{name}: {why}; goes on with the next", flush=True)
-            continue
-        except TimeIsUp:
-            print(f"{name}: the time is up; the same command goes on here", flush=True)
-            break
-        finished.append(name)
-        write_results(arguments.out, {name: manifest["cells"][name] for name in finished}, arguments.models)
+            for done in as_completed(running):
+                name = running[done]
+                try:
+                    done.result()
+                except CancelledError:
+                    continue
+                except Failed as why:
+                    failed.append(name)
+                    print(f"{name}: {why}; goes on with the next", flush=True)
+                except TimeIsUp:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    print(f"{name}: the time is up; the same command goes on here", flush=True)
+                else:
+                    finished.append(name)
+                    print(f"{name} is finished ({len(finished)} of {len(cells)})", flush=True)
+                    write_results(arguments.out, {name: cells[name] for name in finished}, arguments.models)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C ends those that run, and none begins
+            raise
 
-    print(f"{len(finished)} of {len(manifest['cells'])} cells are finished" + (f", failed: {', '.join(failed)}" if failed else ""))
+    print(f"{len(finished)} of {len(cells)} cells are finished" + (f", failed: {', '.join(failed)}" if failed else ""))
     if finished:
         print(f"Take {arguments.out} back: make unpack ARCHIVE={arguments.out.name}")
     sys.exit(bool(failed))
 
 
-def run(folder: Path, cell: dict, machine: dict, end: float) -> None:
-    """Run the stages of a cell that have not been run, and note in run.json where each was; raises Failed or TimeIsUp."""
+def run(name: str, cell: dict, machine: dict, end: float, quiet: bool) -> None:
+    """Run the stages of a cell that have not been run, and note in run.json where each was; raises Failed or TimeIsUp.
+
+    quiet: what they print goes to log.txt.
+    """
+    folder = HERE / "cells" / name
+    print(name, flush=True)
     for path, packed in cell["files"].items():
         if not (folder / path).is_file() or digest(folder / path) != packed:
             raise Failed(f"{path} is not the file that was packed")
@@ -81,20 +102,24 @@ def run(folder: Path, cell: dict, machine: dict, end: float) -> None:
         if stage in ran:
             continue
         began = time.monotonic()
-        code = run_stage(stage, folder, end - began)
+        with (folder / "log.txt").open("a") if quiet else nullcontext() as log:
+            code = run_stage(stage, folder, end - began, log)
         if code:
-            raise Failed(f"{stage} ended with {code} (see above)")
+            raise Failed(f"{stage} ended with {code} (see {folder / 'log.txt' if quiet else 'above'})")
         ran[stage] = machine | {"seconds": round(time.monotonic() - began, 1)}
         part = record.with_suffix(".part")
         part.write_text(json.dumps(ran, indent=2))
         os.replace(part, record)
 
 
-def run_stage(stage: str, folder: Path, seconds: float) -> int:
-    """The exit status of one stage; TimeIsUp if it takes longer. It ends with this process, however that ends."""
+def run_stage(stage: str, folder: Path, seconds: float, log: TextIO | None) -> int:
+    """The exit status of one stage; TimeIsUp if it takes longer. It ends with this process, however that ends.
+
+    log: where what it prints goes, if not to where this process prints.
+    """
     if seconds <= 0:
         raise TimeIsUp
-    process = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=folder, preexec_fn=_end_with_parent)
+    process = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=folder, stdout=log, stderr=log, preexec_fn=_end_with_parent)
     try:
         return process.wait(None if seconds == float("inf") else seconds)
     except subprocess.TimeoutExpired:
@@ -136,7 +161,7 @@ def digest(path: Path) -> str:
 def _end_with_parent() -> None:
     # What was killed must not go on training beside the run that follows it.
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

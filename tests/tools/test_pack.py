@@ -111,6 +111,25 @@ def test_what_comes_back_is_what_the_checkout_computes_itself(checkout, results)
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", ran["train"]["torch"]) and ran["train"]["command"] == "python packed/run.py"
 
 
+def test_cells_that_run_at_a_time_bring_back_the_same(elsewhere, results):
+    elsewhere("-m", "tarfile", "-e", "packed.tar.bz2", "beside")
+    output = elsewhere("beside/packed/run.py", "--together", "2", "--out", "beside.tar.gz")
+    assert "2 of 2 cells are finished" in output and "macro-F1" not in output
+    for cell in CELLS:
+        assert "macro-F1" in (elsewhere.folder / f"beside/packed/cells/{cell}/log.txt").read_text()
+    one_by_one, beside = (
+        {n: c for n, c in contents(path).items() if not n.endswith("run.json")} for path in (results, results.with_name("beside.tar.gz"))
+    )
+    assert beside.keys() == one_by_one.keys() and len(beside) > 10
+    del beside["manifest.json"], one_by_one["manifest.json"]  # in the order in which cells finished
+    assert beside == one_by_one
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    with tarfile.open(archive) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}
+
+
 def rewritten(results: Path, target: Path, change) -> Path:
     """A copy of an archive, each (member, content) as change gives it; None leaves a member out."""
     with tarfile.open(results) as old, tarfile.open(target, "w:gz") as new:
