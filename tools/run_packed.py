@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -56,7 +56,7 @@ def main() -> None:
     torch, device = subprocess.run([sys.executable, "-c", DEVICE], check=True, capture_output=True, text=True).stdout.splitlines()
     machine = {"device": device, "torch": torch, "command": " ".join(["python", *sys.argv])}
 
-    finished, failed, cells = [], [], manifest["cells"]
+    finished, failed, late, cells = [], [], 0, manifest["cells"]
     with ThreadPoolExecutor(arguments.together) as pool:
         running = {pool.submit(run, name, cell, machine, end, arguments.together > 1): name for name, cell in cells.items()}
         try:
@@ -64,14 +64,11 @@ def main() -> None:
                 name = running[done]
                 try:
                     done.result()
-                except CancelledError:
-                    continue
                 except Failed as why:
                     failed.append(name)
                     print(f"{name}: {why}; goes on with the next", flush=True)
                 except TimeIsUp:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    print(f"{name}: the time is up; the same command goes on here", flush=True)
+                    late += 1
                 else:
                     finished.append(name)
                     print(f"{name} is finished ({len(finished)} of {len(cells)})", flush=True)
@@ -80,6 +77,8 @@ def main() -> None:
             pool.shutdown(cancel_futures=True)  # Ctrl-C ends those that run, and none begins
             raise
 
+    if late:
+        print(f"{late} cells are left: the time is up; the same command goes on here")
     print(f"{len(finished)} of {len(cells)} cells are finished" + (f", failed: {', '.join(failed)}" if failed else ""))
     if finished:
         print(f"Take {arguments.out} back: make unpack ARCHIVE={arguments.out.name}")
@@ -91,6 +90,8 @@ def run(name: str, cell: dict, machine: dict, end: float, quiet: bool) -> None:
 
     quiet: what they print goes to log.txt.
     """
+    if time.monotonic() >= end:
+        raise TimeIsUp
     folder = HERE / "cells" / name
     print(name, flush=True)
     for path, packed in cell["files"].items():

@@ -15,7 +15,7 @@ import yaml
 from commands import run
 from small_cell import NAME, SMALL
 
-from tools import unpack
+from tools import run_packed, unpack
 
 CELLS = [f"{NAME}-same", f"{NAME}-honest"]
 RESULTS = [f"benchmarks/results/{cell}.json" for cell in CELLS]
@@ -123,6 +123,20 @@ def test_cells_that_run_at_a_time_bring_back_the_same(elsewhere, results):
     assert beside.keys() == one_by_one.keys() and len(beside) > 10
     del beside["manifest.json"], one_by_one["manifest.json"]  # in the order in which cells finished
     assert beside == one_by_one
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_when_the_time_is_up_it_ends_whatever_still_waits(tmp_path, together):
+    cells = {f"cell-{n}": {"files": {}, "stages": ["train"], "results": []} for n in range(5)}
+    for name in cells:
+        (tmp_path / f"cells/{name}/stages").mkdir(parents=True)
+        (tmp_path / f"cells/{name}/stages/train.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "manifest.json").write_text(json.dumps({"modules": [], "cells": cells}))
+    shutil.copy(run_packed.__file__, tmp_path / "run.py")
+    command = [sys.executable, "run.py", "--minutes", "0.02", "--together", str(together)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=40)
+    assert result.returncode == 0 and result.stdout.count("the time is up") == 1
+    assert "0 of 5 cells are finished" in result.stdout
 
 
 def contents(archive: Path) -> dict[str, bytes]:
