@@ -13,7 +13,7 @@ def gradients(thumbnails: np.ndarray) -> np.ndarray:
 
 def _histograms(thumbnails: np.ndarray) -> np.ndarray:
     count, side, _ = thumbnails.shape
-    y, x = np.gradient(thumbnails.astype(np.float32), axis=(1, 2))
+    y, x = np.gradient(thumbnails.astype(np.float64), axis=(1, 2))
     strength, direction = np.hypot(y, x), (np.arctan2(y, x) % np.pi / np.pi * BINS).astype(int) % BINS
     cells = (count, side // CELL, CELL, side // CELL, CELL)
     histograms = np.stack([np.where(direction == b, strength, 0).reshape(cells).sum((2, 4)) for b in range(BINS)], -1).reshape(count, -1)

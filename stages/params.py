@@ -74,6 +74,9 @@ class Split(Section):
     distinct: bool = Field(description="one copy of each picture; false keeps every copy, as published protocols did")
     augmented: bool = Field(description="admit the augmented copies that a set ships, to training only if grouped")
     folds: Annotated[int, Field(ge=2)] = Field(description="folds of kfold")
+    within: Annotated[int, Field(ge=0)] | None = Field(
+        description="a fold of kfold whose test pictures are left out: the folds are made of the others, to choose settings on; null: of all"
+    )
     test_fraction: Fraction = Field(description="share of pictures that holdout tests on")
     validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
     train_sources: list[str] = Field(description="sources that protocol source trains on")
@@ -81,6 +84,12 @@ class Split(Section):
     train_planes: list[Plane] = Field(description="planes of the training pictures: axial, coronal, sagittal; none named, every picture")
     test_planes: list[Plane] = Field(description="planes of the test pictures, likewise")
     seed: int = Field(description="of the order in which equal units are placed")
+
+    @model_validator(mode="after")
+    def _within_a_fold(self):
+        if self.within is not None and (self.protocol != "kfold" or self.within >= self.folds):
+            raise ValueError(f"within is the number of a fold of kfold, 0 to {self.folds - 1}, or null")
+        return self
 
 
 class Balance(Section):

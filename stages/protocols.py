@@ -17,7 +17,11 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
     pool = originals[originals.kept] if params.distinct and params.protocol in ("kfold", "holdout") else originals
     match params.protocol:
         case "kfold":
-            sides = [(~test, test) for test in _shares(pool, [1 / params.folds] * params.folds, rng)]
+            tests = _shares(pool, [1 / params.folds] * params.folds, rng)
+            if params.within is not None:
+                pool = pool[~tests[params.within]]
+                tests = _shares(pool, [1 / params.folds] * params.folds, rng)
+            sides = [(~test, test) for test in tests]
         case "holdout":
             test = _share(pool, params.test_fraction, rng)
             sides = [(~test, test)]

@@ -54,7 +54,7 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("train.seeds", []), ("train.seeds", 0), ("train.seeds", [0, -1]), ("train.seeds", [0.5]), ("train.seeds", [1, 1]),
         ("train.lr", 0), ("train.lr", float("inf")), ("train.lr", "nan"), ("train.lr", True), ("split.distinct", "yes"),
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
-        ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3),
+        ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3), ("split.within", -1), ("split.within", "0"),
         ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],
 )  # fmt: skip
@@ -69,6 +69,10 @@ def test_missing_key_is_one_line_that_names_it(refusal, key):
 
 def test_neighbours_below_copies_only(refusal):
     assert "neighbour must not be above same" in refusal("dedupe.neighbour", 0.99)
+
+
+def test_within_is_a_fold(refusal):
+    assert "within is the number of a fold of kfold, 0 to 4, or null" in refusal("split.within", 5)
 
 
 @pytest.mark.parametrize("head", ["svm", "knn"])

@@ -68,6 +68,7 @@ def lay_out_cell(name: str, recipe: Recipe, protocol: str, changes: dict[str, An
     set_params(params, changes, "--set")
     load_params(params)
     share_cache(folder)
+    cache_all(folder / "dvc.yaml")
     return folder
 
 
@@ -82,6 +83,15 @@ def share_cache(folder: Path) -> None:
     cache = subprocess.run(["dvc", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
     config = f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n    type = reflink,hardlink,copy\n"
     (folder / ".dvc/config.local").write_text(config)
+
+
+def cache_all(pipeline: Path) -> None:
+    """Let DVC cache every plain output: of a stage with one that git keeps instead it remembers no run, so each cell would run it again."""
+    content = yaml.safe_load(pipeline.read_text())
+    for stage in content["stages"].values():
+        if "outs" in stage:
+            stage["outs"] = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+    pipeline.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> dict:

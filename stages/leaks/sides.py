@@ -49,7 +49,9 @@ def published_side(rows: pd.DataFrame) -> Side | None:
 
 def split_sides(table: pd.DataFrame, params: Split, choice: dict) -> list[Side]:
     """Cross-validation by one of SPLITS, of all planes, placed as the split stage would place it; validation counts as training."""
-    params = params.model_copy(update={"protocol": "kfold", "augmented": False, "train_planes": [], "test_planes": [], **choice})
+    params = params.model_copy(
+        update={"protocol": "kfold", "augmented": False, "within": None, "train_planes": [], "test_planes": [], **choice}
+    )
     unit = table.group if params.group_by == "patient" else pd.Series(range(len(table)))
     folds, _ = make_folds(table.assign(unit=unit), params)
     row = pd.Series(table.index, index=table.image_id)[folds.image_id].to_numpy()

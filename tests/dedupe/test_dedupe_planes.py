@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
 from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import ROOT
 
 from stages.dedupe.planes import find_planes
 from stages.gradients import gradients
@@ -78,6 +82,28 @@ def test_the_accuracy_is_that_of_unseen_groups():
     _, by_group = find_planes(table(known, group=np.arange(60).repeat(2).tolist()), noise)
     _, by_picture = find_planes(table(known), noise)
     assert by_picture > 0.9 and by_group < 0.6
+
+
+VECTOR_UNITS = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+
+
+@pytest.mark.skipif(not VECTOR_UNITS, reason="numpy has nothing faster for this CPU than for any")
+def test_another_kind_of_cpu_finds_the_same_planes_and_confidences(tmp_path):
+    known = [PLANES[number % 3] if number < 150 else "" for number in range(400)]
+    np.save(tmp_path / "thumbnails.npy", pictures([PLANES[number % 3] for number in range(400)], noise=60))
+    table(known).to_pickle(tmp_path / "table.pkl")
+    code = (
+        "import numpy, pandas; from stages.dedupe.planes import find_planes;"
+        "print(find_planes(pandas.read_pickle('table.pkl'), numpy.load('thumbnails.npy'))[0].to_csv())"
+    )
+    plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(VECTOR_UNITS), "OPENBLAS_CORETYPE": "Nehalem"}
+    mine, other = (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)} | more, check=True, capture_output=True
+        )
+        for more in ({}, plain)
+    )
+    assert b"predicted" in mine.stdout and other.stdout == mine.stdout
 
 
 def test_gradients_tell_directions():

@@ -105,6 +105,20 @@ def test_kfold_tests_every_distinct_picture_once_in_even_stratified_folds(tables
         assert len(rows) == tables.kept.sum()
 
 
+@pytest.mark.parametrize("group_by", GROUPINGS)
+def test_the_folds_within_a_fold_are_made_of_what_it_does_not_test_on(tables, group_by):
+    outer, _ = split(tables, protocol="kfold", group_by=group_by, folds=4)
+    inner, metrics = split(tables, protocol="kfold", group_by=group_by, folds=4, within=1)
+    tested = outer[(outer.fold == 1) & (outer.role == "test")]
+    assert sorted(inner.image_id[inner.role == "test"]) == sorted(set(tables.image_id[tables.kept]) - set(tested.image_id))
+    assert not inner.cluster.isin(tested.cluster).any()
+    if group_by == "patient":
+        assert not inner.group.isin(tested.group).any()
+    counts = pd.crosstab(inner.fold[inner.role == "test"], inner.label)
+    assert len(counts) == 4 and (counts.max() - counts.min()).max() <= 4
+    assert sum(metrics["excluded"].values()) + metrics["pictures"] == len(tables)
+
+
 @pytest.mark.parametrize("test_fraction, validation_fraction", [(0.2, 0.1), (0.5, 0.25), (0.1, 0.0)])
 def test_holdout_respects_the_fractions_class_by_class(tables, test_fraction, validation_fraction):
     folds, _ = split(tables, protocol="holdout", test_fraction=test_fraction, validation_fraction=validation_fraction)
@@ -239,6 +253,7 @@ def test_excluded_says_why(tables):
         ({"protocol": "source", "test_sources": ["cc"]}, "split.test_sources is .'cc'.*here a, b, c"),
         ({"protocol": "source", "test_sources": ["a"]}, "fold 0 has .* and 0 test pictures"),
         ({"protocol": "holdout", "test_fraction": 0.0}, "split.protocol=holdout: fold 0 has .* 0 test"),
+        ({"protocol": "holdout", "within": 0}, "within is the number of a fold of kfold"),
         ({"protocol": "kfold", "folds": 400}, "split.protocol=kfold: fold .* 0 test"),
         ({"test_planes": ["sagittal"]}, "split.protocol=kfold: fold 0 has .* and 0 test"),
         ({"train_planes": ["oblique"]}, "split.train_planes.0: Input should be 'axial', 'coronal' or 'sagittal' .got 'oblique'"),
