@@ -24,8 +24,8 @@ ALIGNED = 0.98
 def main() -> None:
     give_back_large()
     params = load_params().dedupe
-    catalog = read_compact()
     thumbnails, heads = (OnDisk(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
+    catalog = read_compact(len(thumbnails))
 
     cluster, group = find_clusters(catalog, thumbnails, heads, params)
     kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
@@ -51,8 +51,8 @@ def main() -> None:
 def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, params: Dedupe) -> tuple[np.ndarray, np.ndarray]:
     """The number of the cluster (the same picture) and of the group (what must stay together) of each row of the catalog."""
     # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
-    own = catalog.sha256[~catalog.augmented]
-    searched = own.index[~own.duplicated()].to_numpy()
+    own = np.flatnonzero(~catalog.augmented).astype(np.int32)
+    searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
     thumbnails, heads = thumbnails.only(searched), heads.only(searched)
     how = params.exact_search_up_to, params.memory
     whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")

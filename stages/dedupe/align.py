@@ -11,7 +11,7 @@ from stages.copies import ORIENTATIONS, normalised
 
 STEPS = 4
 LIMIT = 3.0  # pixels of a thumbnail that an edge may move
-BLOCK = 256  # pairs at once: bounds the memory
+BLOCK = 64  # pairs at once: bounds the memory
 
 
 def aligned_correlation(thumbnails: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:

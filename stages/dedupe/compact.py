@@ -18,25 +18,27 @@ def read_parts(columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     yield from pd.read_csv(CATALOG, usecols=columns, dtype=text, keep_default_na=False, chunksize=ROWS)
 
 
-def read_compact() -> pd.DataFrame:
-    """NAMES as categories, the first of which is the empty string and the others sorted; width, height; augmented, whether it is an
-    augmented copy; and sha256 and original, the same number where the bytes, or the picture that it is or was made from, are the same.
+def read_compact(count: int) -> pd.DataFrame:
+    """The catalog's rows, of which there are count: NAMES as categories, the first of which is the empty string and the others sorted;
+    width, height; augmented, whether it is an augmented copy; and sha256 and original, the same number where the bytes, or the picture
+    that it is or was made from, are the same.
     """
+    kinds = {"augmented": bool, "width": np.int32, "height": np.int32, "sha256": np.uint64, "original": np.uint64}
+    columns = {name: np.empty(count, kind) for name, kind in (kinds | dict.fromkeys(NAMES, np.int32)).items()}
     known: dict[str, dict[str, int]] = {name: {"": 0} for name in NAMES}
-    parts: list[dict[str, np.ndarray]] = []
     for rows in read_parts(COLUMNS):
+        part = slice(rows.index.start, rows.index.stop)
         augmented = (rows.augmented_from != "").to_numpy(bool)
-        part = {"augmented": augmented, "width": rows.width.to_numpy(np.int32), "height": rows.height.to_numpy(np.int32)}
+        columns["augmented"][part], columns["width"][part], columns["height"][part] = augmented, rows.width, rows.height
         # 64 bits of them: that two of a million different ones agree has a chance of one in 40 million.
-        part["sha256"], part["original"] = _hashed(rows.sha256), _hashed(rows.augmented_from.where(augmented, rows.image_id))
+        columns["sha256"][part] = _hashed(rows.sha256)
+        columns["original"][part] = _hashed(rows.augmented_from.where(augmented, rows.image_id))
         for name, codes in known.items():
-            part[name] = np.array([codes.setdefault(value, len(codes)) for value in rows[name]], np.int32)
-        parts.append(part)
+            columns[name][part] = [codes.setdefault(value, len(codes)) for value in rows[name]]
 
-    columns = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     for name in ("sha256", "original"):
         columns[name] = np.unique(columns[name], return_inverse=True)[1].astype(np.int32)
-    table = pd.DataFrame(columns, copy=False)
+    table = pd.DataFrame({name: columns[name] for name in kinds}, copy=False)
     for name, codes in known.items():
         table[name] = pd.Categorical.from_codes(columns.pop(name), list(codes)).reorder_categories(sorted(codes))
     return table

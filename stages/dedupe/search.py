@@ -37,6 +37,7 @@ CELL = 64  # pictures a cell, on average
 PROBES = 64  # cells that a picture is compared with
 LINKS = 32  # of a centre in the graph
 BLOCK = 1024  # pictures a step: bounds the memory whatever the number of pictures
+SCATTERED = 256  # pictures fetched at a time from all over a file: with each the system maps what lies around it
 PAIRS = 1 << 14  # pairs compared in full a step
 VISITS = 1 << 22  # of cells by pictures, sorted at a time
 SCANNED = 1 << 15  # pictures looked through for them at a time
@@ -49,13 +50,14 @@ Array = np.ndarray | OnDisk
 def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory: float, name: str) -> pd.DataFrame:
     """All pairs of uint8 thumbnails [N, S, S] with a Pearson correlation of at least threshold in some orientation.
 
-    Returns first < second (row numbers), orientation (a key of ORIENTATIONS, the best one) and correlation. Up to
+    Returns first < second (row numbers, int32), orientation (a key of ORIENTATIONS, the best one) and correlation. Up to
     exact_up_to pictures each is compared with each; beyond, with those in the cells around it. Coefficients and cells that would take
     more than memory GiB lie in scratch files.
     """
     blocks = range(0, len(thumbnails), BLOCK)
     # Pictures of one grey level resemble nothing, but each would be compared with each.
-    varied = np.concatenate([i + np.flatnonzero(np.ptp(thumbnails[i : i + BLOCK], (1, 2))) for i in blocks] or [np.empty(0, int)])
+    varied = [np.int32(i + np.flatnonzero(np.ptp(thumbnails[i : i + BLOCK], (1, 2)))) for i in blocks]
+    varied = np.concatenate([np.empty(0, np.int32), *varied])
     count = len(varied)
     found = [np.empty(0, np.int64)]
     with Room(SCRATCH, memory) as room:
@@ -72,18 +74,16 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
                 meetings = ((order[visitors], order[members]) for visitors, members in meetings)
         found += _side_by_side(partial(_promising, coefficients, threshold), meetings, unit=" cells", desc=f"dedupe {name}: search")
 
-    orientation, pairs = np.divmod(np.unique(np.concatenate(found)), max(count, 1) ** 2)
-    first, second = np.sort([varied[side] for side in np.divmod(pairs, max(count, 1))], axis=0)
-    parts = ([side[start : start + PAIRS] for side in (first, second, orientation)] for start in range(0, len(pairs), PAIRS))
-    compared = _side_by_side(partial(_compare, thumbnails), parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare")
-    correlation = np.concatenate([np.empty(0, np.float32), *compared])
-    names = np.array(list(ORIENTATIONS), object)
-    table = pd.DataFrame({"first": first, "second": second, "orientation": names[orientation], "correlation": correlation})
-    table = table[correlation >= threshold]
+    found = np.unique(np.concatenate(found))
+    parts = ((found[start : start + PAIRS],) for start in range(0, len(found), PAIRS))
+    compare = partial(_compare, thumbnails, varied, threshold)
+    compared = [*_side_by_side(compare, parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare"), compare(found[:0])]
+    first, second, orientation, correlation = (np.concatenate(column) for column in zip(*compared, strict=True))
     # A symmetric picture matches in several orientations; among equals, but for rounding, the plainest stays: the one listed first.
-    order = ["first", "second", "correlation"]
-    table = table.sort_values(order, ascending=[True, True, False], key=lambda column: column.round(5), kind="stable")
-    return table.drop_duplicates(["first", "second"]).reset_index(drop=True)
+    order = np.lexsort((orientation, -correlation.round(5), second, first))
+    best = order[np.append(True, (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0))[: len(order)]]
+    orientation = pd.Categorical.from_codes(orientation[best], list(ORIENTATIONS))
+    return pd.DataFrame({"first": first[best], "second": second[best], "orientation": orientation, "correlation": correlation[best]})
 
 
 def _transform(thumbnails: np.ndarray) -> np.ndarray:
@@ -120,13 +120,16 @@ def _promising(coefficients: Array, threshold: float, visitors: np.ndarray, memb
     return ((orientation * count + np.minimum(first, second)) * count + np.maximum(first, second))[apart]
 
 
-def _compare(thumbnails: Array, first: np.ndarray, second: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-    """The correlations [P] of pairs of rows, each in the orientation of some number."""
-    correlation = np.empty(len(first), np.float32)
+def _compare(thumbnails: Array, varied: np.ndarray, threshold: float, found: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of the pairs of _promising, rows of varied, those that reach the threshold: first < second, number of the orientation, correlation."""
+    orientation, pair = np.divmod(found, max(len(varied), 1) ** 2)
+    first, second = np.sort([varied[side] for side in np.divmod(pair, max(len(varied), 1))], axis=0)
+    correlation = np.empty(len(found), np.float32)
     for number, (y, x) in enumerate(ORIENTATIONS.values()):
         of = orientation == number
         correlation[of] = correlate(thumbnails, first[of], second[of], y, x)
-    return correlation
+    near = correlation >= threshold
+    return first[near], second[near], orientation[near].astype(np.int8), correlation[near]
 
 
 def _everywhere(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -139,8 +142,9 @@ def _in_cells(coefficients: Array, room: Room) -> tuple[np.ndarray, Iterator[tup
     """The rows ordered by cell; and the places in this order that look into a cell, BLOCK at most, and those in it, cell after cell."""
     # Found before the first is asked for: what limits BLAS to a thread limits faiss as well.
     around, cells = _cells_around(coefficients, room)
-    home = np.concatenate([around[start : start + SCANNED][:, 0] for start in range(0, len(around), SCANNED)])
-    order = np.argsort(home, kind="stable")
+    # Copied, or each column would keep its whole block in memory.
+    home = np.concatenate([around[start : start + SCANNED][:, 0].copy() for start in range(0, len(around), SCANNED)])
+    order = np.argsort(home, kind="stable").astype(np.int32)
     return order, _visits(around, order, np.cumsum(np.bincount(home, minlength=cells)))
 
 
@@ -165,7 +169,7 @@ def _cells_around(coefficients: Array, room: Room) -> tuple[Array, int]:
 
 def _visits(around: Array, order: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     count, probes = around.shape
-    place = np.empty(count, np.int64)
+    place = np.empty(count, np.int32)
     place[order] = np.arange(count)
     step = max(1, VISITS // (CELL * probes))
     for low in range(0, len(ends), step):
@@ -185,8 +189,8 @@ def _visits(around: Array, order: np.ndarray, ends: np.ndarray) -> Iterator[tupl
 
 def _reordered(rows: OnDisk, order: np.ndarray, room: Room) -> Array:
     result = room.array("reordered", rows.shape, np.float32)
-    for start in range(0, len(order), BLOCK):
-        result[start : start + BLOCK] = rows[order[start : start + BLOCK]]
+    for start in range(0, len(order), SCATTERED):
+        result[start : start + SCATTERED] = rows[order[start : start + SCATTERED]]
     return result
 
 

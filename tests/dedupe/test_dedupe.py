@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from synthetic import encode, set_params, smooth, write_archive
 
 from stages.catalog import CLUSTERS, read_table
@@ -256,3 +258,18 @@ def test_join_and_same_value():
     assert join(7, edges).tolist() == [0, 1, 2, 1, 3, 2, 1], "numbered by first appearance; a negative number joins nothing"
     assert join(7, edges, (np.array([0]), np.array([2]))).tolist() == [0, 1, 0, 1, 2, 0, 1]
     assert join(3, same_value(np.array([-1, -1, -1]))).tolist() == [0, 1, 2]
+    assert join(0, same_value(np.empty(0, int))).tolist() == []
+
+
+@pytest.mark.parametrize("edges", [0, 40, 90, 150, 600])
+def test_join_finds_what_scipy_finds_in_any_order_and_block(monkeypatch, edges):
+    monkeypatch.setattr("stages.dedupe.clusters.BLOCK", 7)
+    rng = np.random.default_rng(edges)
+    first, second = rng.integers(0, 100, (2, edges))
+    _, expected = connected_components(coo_array((np.ones(edges), (first, second)), shape=(100, 100)), directed=False)
+    assert (join(100, (first[:50], second[:50]), (first[50:], second[50:])) == pd.factorize(expected)[0]).all()
+
+
+def test_join_follows_a_long_chain():
+    ends = np.random.default_rng(0).permutation(200_000)
+    assert not join(200_000, (ends[:-1], ends[1:])).any()
