@@ -219,7 +219,8 @@ def test_two_nodes_give_the_bytes_of_a_serial_run_though_one_dies(fresh, serial,
             wait_for(busy.exists, occupant, made)
             with grid(fresh, *selection, RAY_ADDRESS=address, **CLUSTER) as driver:
                 wait_for(lambda: any(row["node"] == "second" for row in rows(fresh)), driver, fresh)
-                (worker,) = [*processes_of(second, "ray::train"), *processes_of(second, "ray::IDLE")]
+                # Between the two looks it may go from one name to the other.
+                (worker,) = wait_for(lambda: {*processes_of(second, "ray::train"), *processes_of(second, "ray::IDLE")}, driver, fresh)
                 os.kill(worker, signal.SIGSTOP)  # its next training is in the middle while the first node trains
                 occupant.kill()
                 wait_for(lambda: any(row["node"] == "first" for row in rows(fresh)), driver, fresh)
