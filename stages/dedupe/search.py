@@ -77,7 +77,8 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
     found = np.unique(np.concatenate(found))
     parts = ((found[start : start + PAIRS],) for start in range(0, len(found), PAIRS))
     compare = partial(_compare, thumbnails, varied, threshold)
-    compared = [*_side_by_side(compare, parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare"), compare(found[:0])]
+    none = tuple(np.empty(0, kind) for kind in (np.int32, np.int32, np.int8, np.float32))
+    compared = [none, *_side_by_side(compare, parts, unit=f" x {PAIRS} pairs", desc=f"dedupe {name}: compare")]
     first, second, orientation, correlation = (np.concatenate(column) for column in zip(*compared, strict=True))
     # A symmetric picture matches in several orientations; among equals, but for rounding, the plainest stays: the one listed first.
     order = np.lexsort((orientation, -correlation.round(5), second, first))
