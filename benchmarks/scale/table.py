@@ -30,13 +30,13 @@ def table(results: dict) -> str:
     lines = [
         f"`{results['command']}`, {results['cores']} cores:",
         "",
-        "| pictures | archive, MB | download | merge | dedupe | planted copies | recall | precision | features in files | each with each | same clusters |",
+        "| pictures | archive, MB | download | merge | dedupe | planted copies | recall | precision | dedupe in 0.5 GiB | each with each | same clusters |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for count, result in sizes.items():
         cells = [f"{count:,}", f"{result['bytes'] / 1e6:,.0f}", *(_cost(result[stage]) for stage in STAGES)]
         cells += [f"{result['planted']:,}", f"{result['recall']:.5f}", f"{result['precision']:.5f}"]
-        others = [result.get(name) for name in ("in_files", "exhaustive")]
+        others = [result.get(name) for name in ("little_memory", "exhaustive")]
         cells += [_cost(other) if other else "" for other in others]
         cells += ["yes" if all(other["same_clusters"] for other in others if other) else "no"]
         lines.append(f"| {' | '.join(cells)} |")

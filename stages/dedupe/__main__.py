@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
 from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, write_metrics, write_table
@@ -19,6 +20,10 @@ from stages.params import Dedupe, load_params
 # from ALIGNED on they are the same picture. In the three sets other slices, aligned as well, reach .971 (docs/data.md).
 MARGIN = 0.04
 ALIGNED = 0.98
+
+# Bytes that stay in memory whatever there is room for (docs/scale.md): Python, its libraries and what is read at a time; the blocks that a
+# thread compares; and of each picture numbers in place of the catalog's text, its place in a cluster, and the pairs it is in.
+PROCESS, THREAD, PICTURE = 260 << 20, 20 << 20, 140
 
 
 def main() -> None:
@@ -54,7 +59,7 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, para
     own = np.flatnonzero(~catalog.augmented).astype(np.int32)
     searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
     thumbnails, heads = thumbnails.only(searched), heads.only(searched)
-    how = params.exact_search_up_to, params.memory
+    how = params.exact_search_up_to, params.memory * 2**30 - PROCESS - THREAD * cpu_count() - PICTURE * len(catalog)
     whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")
     head = similar_pairs(heads, params.neighbour - MARGIN, *how, "heads")
     near = pd.concat([whole, head[head.correlation >= params.neighbour]])

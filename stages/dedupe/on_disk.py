@@ -33,10 +33,10 @@ class OnDisk:
 
 
 class Room:
-    """Arrays to fill: in memory while all take no more than so many GiB, and then in files of a folder, which it removes."""
+    """Arrays to fill: in memory while all take no more than so many bytes, and then in files of a folder, which it removes."""
 
-    def __init__(self, folder: Path, memory: float):
-        self._folder, self._left = folder, memory * 2**30
+    def __init__(self, folder: Path, size: float):
+        self._folder, self._left = folder, size
 
     def __enter__(self) -> "Room":
         shutil.rmtree(self._folder, ignore_errors=True)  # what a kill left there

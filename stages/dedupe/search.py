@@ -47,12 +47,12 @@ SIGNS = np.array([[1, x, y, x * y] for y, x in ORIENTATIONS.values()], np.float3
 Array = np.ndarray | OnDisk
 
 
-def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory: float, name: str) -> pd.DataFrame:
+def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, room: float, name: str) -> pd.DataFrame:
     """All pairs of uint8 thumbnails [N, S, S] with a Pearson correlation of at least threshold in some orientation.
 
     Returns first < second (row numbers, int32), orientation (a key of ORIENTATIONS, the best one) and correlation. Up to
     exact_up_to pictures each is compared with each; beyond, with those in the cells around it. Coefficients and cells that would take
-    more than memory GiB lie in scratch files.
+    more than room (bytes) lie in scratch files.
     """
     blocks = range(0, len(thumbnails), BLOCK)
     # Pictures of one grey level resemble nothing, but each would be compared with each.
@@ -60,7 +60,7 @@ def similar_pairs(thumbnails: Array, threshold: float, exact_up_to: int, memory:
     varied = np.concatenate([np.empty(0, np.int32), *varied])
     count = len(varied)
     found = [np.empty(0, np.int64)]
-    with Room(SCRATCH, memory) as room:
+    with Room(SCRATCH, room) as room:
         coefficients = room.array("coefficients", (count, len(SIGNS), CLASS), np.float32)
         for start in range(0, count, BLOCK):
             coefficients[start : start + BLOCK] = _transform(thumbnails[varied[start : start + BLOCK]])

@@ -37,7 +37,8 @@ def test_what_was_planted_is_found_by_the_real_stages(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAIN_MRI_MIRROR", "")
     result = measure.run(1000, exhaustively=True)
     assert result["planted"] == 300 and result["recall"] == result["precision"] == 1
-    assert result["in_files"]["same_clusters"] is result["exhaustive"]["same_clusters"] is True
+    assert result["little_memory"]["same_clusters"] is result["exhaustive"]["same_clusters"] is True
+    assert result["little_memory"]["megabytes"] < measure.LITTLE * 2**30 / 1e6
     assert all(result[stage]["seconds"] > 0 and result[stage]["megabytes"] > 10 for stage in ("download", "merge", "dedupe"))
     assert not any(tmp_path.iterdir())
 
@@ -58,7 +59,7 @@ def test_recall_and_precision(clusters, recall, precision, tmp_path):
 
 def result(seconds: float, **others) -> dict:
     cost = {"seconds": seconds, "megabytes": 100.0}
-    counts = {"planted": 30, "recall": 0.9, "precision": 1.0, "in_files": cost | {"same_clusters": True}}
+    counts = {"planted": 30, "recall": 0.9, "precision": 1.0, "little_memory": cost | {"same_clusters": True}}
     return {"bytes": 10**7, "download": cost, "merge": cost, "dedupe": cost} | counts | others
 
 

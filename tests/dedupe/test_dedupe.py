@@ -253,6 +253,16 @@ def test_the_result_does_not_depend_on_how_much_is_in_memory(monkeypatch):
     assert outputs() == expected
 
 
+def test_what_stays_in_memory_leaves_less_room_for_features(monkeypatch):
+    clusters({f"glioma/{number}.png": encode(smooth(number)) for number in range(10)})
+    set_params(dedupe__memory=1.5)
+    main()
+    assert not Path(".scratch").exists()
+    monkeypatch.setattr("stages.dedupe.__main__.PICTURE", 2**30 / 5)
+    main()
+    assert Path(".scratch").exists()
+
+
 def test_join_and_same_value():
     edges = same_value(np.array([-1, 8, 5, 8, -1, 5, 8]))
     assert join(7, edges).tolist() == [0, 1, 2, 1, 3, 2, 1], "numbered by first appearance; a negative number joins nothing"
