@@ -10,7 +10,7 @@ from stages.dedupe import search
 from stages.dedupe.on_disk import OnDisk
 from stages.dedupe.search import similar_pairs
 
-EXACT, MEMORY = 10**6, 1.0
+EXACT, ROOM = 10**6, 2**30
 
 
 def thumbnails(count: int, copies: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_pairs_are_those_of_brute_force(seed, threshold):
     expected = {(a, b) for a, b in np.argwhere(np.triu(best >= threshold, 1)).tolist()}
     unsure = {(a, b) for a, b in np.argwhere(np.abs(best - threshold) < 1e-5).tolist()}
 
-    pairs = similar_pairs(pictures, threshold, EXACT, MEMORY, "test")
+    pairs = similar_pairs(pictures, threshold, EXACT, ROOM, "test")
     found = set(zip(pairs["first"], pairs["second"], strict=True))
     assert len(found) == len(pairs) > 10
     assert found ^ expected <= unsure
@@ -63,7 +63,7 @@ def test_pairs_are_those_of_brute_force(seed, threshold):
 
 def test_black_pictures_do_not_resemble_everything():
     pictures = np.concatenate([np.zeros((10, 64, 64), np.uint8), np.full((10, 64, 64), 255, np.uint8), thumbnails(20, 20, 0)])
-    pairs = similar_pairs(pictures, 0.5, EXACT, MEMORY, "test")
+    pairs = similar_pairs(pictures, 0.5, EXACT, ROOM, "test")
     assert len(pairs) >= 20 and pairs["first"].min() >= 20
 
 
@@ -71,18 +71,18 @@ def test_pictures_of_one_grey_level_cost_nothing(monkeypatch):
     compared = []
     monkeypatch.setattr(search, "correlate", lambda *arguments: compared.append(len(arguments[1])) or correlate(*arguments))
     black = np.zeros((3000, 64, 64), np.uint8)
-    assert similar_pairs(black, 0.9, EXACT, MEMORY, "test").empty and not compared
-    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, MEMORY, "test")
+    assert similar_pairs(black, 0.9, EXACT, ROOM, "test").empty and not compared
+    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, ROOM, "test")
     assert len(pairs) >= 20 and pairs["first"].min() >= 3000 and sum(compared) < 40**2
 
 
 def test_no_copies_no_pairs():
-    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, MEMORY, "test").empty
+    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, ROOM, "test").empty
 
 
 def test_the_inverted_index_finds_what_the_exhaustive_search_finds():
     pictures = thumbnails(6000, 2000, 0.35)
-    exact, fast = (similar_pairs(pictures, 0.95, limit, MEMORY, "test") for limit in (EXACT, 1000))
+    exact, fast = (similar_pairs(pictures, 0.95, limit, ROOM, "test") for limit in (EXACT, 1000))
     assert len(exact) > 1000 and set(exact.orientation) == set(ORIENTATIONS)
     pd.testing.assert_frame_equal(fast, exact, check_exact=False, atol=1e-5)
 
@@ -91,7 +91,7 @@ def test_the_inverted_index_finds_what_the_exhaustive_search_finds():
 def test_what_does_not_fit_the_memory_lies_in_a_scratch_file(limit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures = thumbnails(1500, 600, 0.35)
-    expected = similar_pairs(pictures, 0.95, limit, MEMORY, "test")
+    expected = similar_pairs(pictures, 0.95, limit, ROOM, "test")
     assert not Path(".scratch").exists()
     pd.testing.assert_frame_equal(similar_pairs(pictures, 0.95, limit, 1e-9, "test"), expected)
     assert Path(".scratch").exists() and not search.SCRATCH.exists()
@@ -103,11 +103,11 @@ def test_pictures_on_the_disk_are_those_in_memory(tmp_path):
     on_disk, rows = OnDisk(tmp_path / "thumbnails.npy"), np.arange(0, 120, 2)
     assert on_disk.shape == pictures.shape and on_disk.only(rows).shape == (60, 64, 64)
     assert (on_disk.only(rows)[[3, 4]] == pictures[[6, 8]]).all() and (on_disk[5:8] == pictures[5:8]).all()
-    found = (similar_pairs(some, 0.9, EXACT, MEMORY, "test") for some in (on_disk.only(rows), pictures[rows]))
+    found = (similar_pairs(some, 0.9, EXACT, ROOM, "test") for some in (on_disk.only(rows), pictures[rows]))
     pd.testing.assert_frame_equal(*found)
 
 
 def test_a_limit_below_a_handful_of_pictures_is_no_error():
     pictures = thumbnails(5, 5, 0)
-    exact, fast = (similar_pairs(pictures, 0.9, limit, MEMORY, "test") for limit in (EXACT, 1))
+    exact, fast = (similar_pairs(pictures, 0.9, limit, ROOM, "test") for limit in (EXACT, 1))
     assert len(exact) == len(fast) >= 5
