@@ -59,7 +59,7 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, para
     own = np.flatnonzero(~catalog.augmented).astype(np.int32)
     searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
     thumbnails, heads = thumbnails.only(searched), heads.only(searched)
-    how = params.exact_search_up_to, params.memory * 2**30 - PROCESS - THREAD * cpu_count() - PICTURE * len(catalog)
+    how = params.exact_search_up_to, _room(len(catalog), params.memory)
     whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")
     head = similar_pairs(heads, params.neighbour - MARGIN, *how, "heads")
     near = pd.concat([whole, head[head.correlation >= params.neighbour]])
@@ -75,6 +75,14 @@ def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, para
     cluster = join(len(catalog), *same, recut)
     group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient.cat.codes.to_numpy() - 1))
     return cluster, group
+
+
+def _room(pictures: int, memory: float) -> float:
+    """Bytes that so many pictures leave of memory (GiB) for their features."""
+    taken = PROCESS + THREAD * cpu_count() + PICTURE * pictures
+    if taken > memory * 2**30:
+        print(f"dedupe.memory: {memory:g} GiB are less than the {taken / 2**30:.2f} that dedupe takes with all features in scratch files")
+    return memory * 2**30 - taken
 
 
 def _patients(patient: pd.Series, cluster: np.ndarray) -> pd.Categorical:

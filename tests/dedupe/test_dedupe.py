@@ -253,14 +253,14 @@ def test_the_result_does_not_depend_on_how_much_is_in_memory(monkeypatch):
     assert outputs() == expected
 
 
-def test_what_stays_in_memory_leaves_less_room_for_features(monkeypatch):
+def test_what_stays_in_memory_leaves_less_room_for_features(monkeypatch, capsys):
     clusters({f"glioma/{number}.png": encode(smooth(number)) for number in range(10)})
-    set_params(dedupe__memory=1.5)
-    main()
     assert not Path(".scratch").exists()
-    monkeypatch.setattr("stages.dedupe.__main__.PICTURE", 2**30 / 5)
+    assert "dedupe.memory" not in capsys.readouterr().out
+    monkeypatch.setattr("stages.dedupe.__main__.PICTURE", 2**30 / 4)
     main()
     assert Path(".scratch").exists()
+    assert "dedupe.memory: 2 GiB are less than the" in capsys.readouterr().out
 
 
 def test_join_and_same_value():
