@@ -21,7 +21,7 @@ from joblib import cpu_count
 
 from benchmarks.scale.found import found
 from benchmarks.scale.pictures import CHUNK, write_zip
-from benchmarks.scale.table import RESULTS, write_tables
+from benchmarks.scale.table import LITTLE, RESULTS, write_tables
 from stages.catalog import CLUSTERS, write_metrics
 from tools.costs import measure
 from tools.layout import lay_out, set_params
@@ -32,7 +32,6 @@ SOURCE = {
     "folders": {"labels": {"glioma": ["glioma"]}},
 }
 EVERYTHING = 10**9  # dedupe.exact_search_up_to of the exhaustive search, and GiB to have all in memory
-LITTLE = 0.5  # GiB of dedupe.memory, in which the features of a million pictures have no room
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from benchmarks.scale import __main__ as measure
 from benchmarks.scale.found import found
 from benchmarks.scale.pictures import COPIES, ORIGINALS, heads, make_chunk
-from benchmarks.scale.table import DOCUMENT, RESULTS, power, table
+from benchmarks.scale.table import DOCUMENT, LITTLE, RESULTS, power, table
 from stages.catalog import CATALOG, CLUSTERS, write_table
 
 
@@ -75,4 +75,4 @@ def test_what_is_in_the_document_is_what_was_measured():
     results = json.loads(RESULTS.read_text())
     assert table(results) in DOCUMENT.read_text()
     for size in results["sizes"].values():
-        assert size["little_memory"]["megabytes"] < measure.LITTLE * 2**30 / 1e6
+        assert size["little_memory"]["megabytes"] < LITTLE * 2**30 / 1e6
