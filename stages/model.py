@@ -43,8 +43,9 @@ def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: 
     dropout acts before the head; in families whose head has dropouts of its own (VGG, MobileNet, ...) it is
     their probability. image_size (pixels) is for the backbones that are built for one size, such as vision transformers.
     head: as model.head, "linear" or the width of a hidden layer between the features and the classifier; VGG's own two hidden
-    layers and its pooling go then, so that the new one stands on the flattened feature maps (Keras' include_top=False). "svm" and
-    "knn" stand where the linear classifier would, empty as yet.
+    layers and its pooling go then, so that the new one stands on the flattened feature maps (Keras' include_top=False). "pooled",
+    for VGG only: a linear classifier on the pooled feature maps, without the two. "svm" and "knn" stand where the linear classifier
+    would, empty as yet.
     Raises SystemExit when there is no such backbone, or when it is built for another size and cannot change it, or when its
     classifier cannot be replaced by this head.
     """
@@ -62,9 +63,13 @@ def create_model(backbone: str, classes: int, dropout: float = 0.0, image_size: 
     if head in HEADS:
         _replace_classifier(model, head, backbone)
     elif head != "linear":
-        if name and name.startswith("vgg") or isinstance(model, timm.models.VGG):
-            _flatten_vgg(model, classes, dropout, image_size or 224)
-        _add_hidden_layer(model, int(head), backbone)
+        is_vgg = name and name.startswith("vgg") or isinstance(model, timm.models.VGG)
+        if head == "pooled" and not is_vgg:
+            raise SystemExit(f"model.head: pooled takes the place of VGG's two hidden layers, which {backbone} does not have; use linear")
+        if is_vgg:
+            _strip_vgg(model, classes, dropout, 1 if head == "pooled" else (image_size or 224) // 32)
+        if head != "pooled":
+            _add_hidden_layer(model, int(head), backbone)
     return model
 
 
@@ -73,9 +78,9 @@ def recreate_model(about: dict) -> nn.Module:
     return create_model(about["backbone"], len(about["classes"]), about["dropout"], about["image_size"], about.get("head", "linear"))
 
 
-def normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the three channels, for pixels in [0, 1], that the backbone is made for."""
-    if backbone in ARCHITECTURES:
+def normalisation(backbone: str, choice: str = "backbone") -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the three channels, for pixels in [0, 1]: those that the backbone is made for, or 0 and 1 with "none"."""
+    if choice == "none" or backbone in ARCHITECTURES:
         return MEAN, STD
     name = torchvision_name(backbone)
     if name:
@@ -196,14 +201,16 @@ def _create_torchvision(name: str, classes: int, dropout: float) -> nn.Module:
     return model
 
 
-def _flatten_vgg(model: nn.Module, classes: int, dropout: float, size: int) -> None:
-    """Put a VGG's classifier on its last feature maps, flattened."""
-    classifier = nn.Linear(512 * (size // 32) ** 2, classes)
+def _strip_vgg(model: nn.Module, classes: int, dropout: float, side: int) -> None:
+    """Put a VGG's classifier on its last feature maps, pooled where side is 1, else flattened, of side x side cells."""
+    classifier = nn.Linear(512 * side**2, classes)
     if hasattr(model, "pretrained_cfg"):
-        model.pre_logits, model.head.global_pool, model.head.fc = nn.Identity(), nn.Flatten(), classifier
+        model.pre_logits, model.head.fc = nn.Identity(), classifier
+        model.head.global_pool = nn.Flatten() if side > 1 else model.head.global_pool
         model.classifier_names = ("pre_logits", "head.fc")  # the files of weights still hold what is gone
     else:
-        model.avgpool, model.classifier = nn.Identity(), nn.Sequential(nn.Dropout(dropout), classifier)
+        model.avgpool = nn.Identity() if side > 1 else nn.AdaptiveAvgPool2d(1)
+        model.classifier = nn.Sequential(nn.Dropout(dropout), classifier)
         model.classifier_names = ("classifier",)
 
 

@@ -110,10 +110,14 @@ class Model(Section):
     image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
     freeze: str = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
     head: Head = Field(
-        description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others), or "svm" or "knn", '
+        description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others), or "pooled" (VGG '
+        'without any), or "svm" or "knn", '
         "which are fitted to the frozen features of plain pictures: of train only class_weights and precision matter then"
     )
     dropout: Fraction = Field(description="dropout before the head")
+    normalisation: Literal["backbone", "none"] = Field(
+        description="backbone: pixels normalised by the mean and deviation that the backbone is made for; none: only scaled to 0..1"
+    )
 
     @model_validator(mode="after")
     def _frozen(self):
@@ -128,6 +132,9 @@ class Augment(Section):
     translate: Fraction = Field(description="largest shift, share of the side")
     scale: Fraction = Field(description="largest enlargement or reduction, share")
     contrast: Fraction = Field(description="largest change of contrast and brightness, share")
+    crop: Fraction = Field(
+        description="smallest share of the area that a random crop, 3:4 to 4:3, leaves, which is enlarged to the whole; 0: no crops"
+    )
 
 
 class Train(Section):
@@ -146,6 +153,9 @@ class Train(Section):
     class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
     ema_epochs: Annotated[Number, Field(ge=0)] = Field(
         description="about how many epochs the moving average of the weights, which is validated and kept, looks back; 0: the last weights"
+    )
+    keep: Literal["best", "last"] = Field(
+        description="the epoch whose weights are kept: best, of the highest validation macro-F1, or the last one"
     )
     patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

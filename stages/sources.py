@@ -44,7 +44,8 @@ class Folders(Section):
         default={}, description="train/test -> folder names of the author's own split, whatever their case"
     )
     augmented: str | None = Field(
-        default=None, description="regular expression of augmented copies; group 1 + group 2 is the original's member path"
+        default=None,
+        description="regular expression of copies that the set ships of its own pictures; group 1 + group 2 is the original's member path",
     )
 
 

@@ -152,9 +152,32 @@ def test_a_hidden_layer_in_other_families(backbone):
     assert report == {"loaded": len(given) - 2 * heads, "replaced": sorted(head_parameters(hidden))}
 
 
+@pytest.mark.parametrize("backbone", ["vgg16", "torchvision.vgg16"])
+def test_vgg16_frozen_with_pooling_and_a_softmax(backbone):
+    model = build(backbone, "pooled")
+    assert trained(model, "backbone") == head_parameters(model)
+    assert count(model, "backbone") == (14_714_688 + 512 * 4 + 4, 512 * 4 + 4), "Keras' VGG16 without its top, and the new one"
+
+
+def test_pooling_takes_the_mean_of_every_feature_map():
+    for backbone in ("vgg11", "torchvision.vgg11"):
+        torch.manual_seed(0)
+        model = create_model(backbone, 3, 0.0, 96, "pooled").eval()
+        x = torch.randn(2, 3, 96, 96)
+        weight, bias = (model.get_parameter(name) for name in sorted(head_parameters(model), reverse=True))
+        with torch.no_grad():
+            assert torch.allclose(model(x), model.features(x).mean((2, 3)) @ weight.T + bias, atol=1e-5)
+
+
+def test_what_has_no_hidden_layers_cannot_be_pooled_instead():
+    with pytest.raises(SystemExit, match="model.head: pooled takes the place of VGG's two hidden layers, which resnet18 does not have"):
+        build("resnet18", "pooled")
+
+
 @pytest.mark.parametrize("backbone", ["vgg11", "torchvision.vgg11"])
-def test_a_vgg_that_lost_its_own_hidden_layers_takes_the_published_file(backbone):
-    model = build(backbone, "128")
+@pytest.mark.parametrize("head", ["128", "pooled"])
+def test_a_vgg_that_lost_its_own_hidden_layers_takes_the_published_file(backbone, head):
+    model = build(backbone, head)
     report = load_pretrained(model, build(backbone, classes=1000).state_dict(), "hub")
     assert report["loaded"] == 2 * 8 and report["replaced"] == sorted(head_parameters(model))
     with pytest.raises(SystemExit, match="hub does not fit the backbone: features.0.bias is missing$"):

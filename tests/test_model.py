@@ -237,6 +237,7 @@ def test_names():
 )
 def test_normalisation(backbone, mean, std):
     assert normalisation(backbone) == (mean, std)
+    assert normalisation(backbone, "none") == ((0, 0, 0), (1, 1, 1))
 
 
 def test_initialisation_follows_the_seed():

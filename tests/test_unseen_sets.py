@@ -78,11 +78,12 @@ def test_44_classes_named_by_folder(project):
         assert set(part.label) == set(classes) and abs(len(part) / len(table) - share) < 0.05, role
 
 
+@pytest.mark.parametrize("distinct", [True, False], ids=["each picture once", "as published"])
 @pytest.mark.parametrize("copies", [False, True], ids=["", "whole set a second time in a folder"])
-def test_yes_and_no(project, copies):
+def test_yes_and_no(project, copies, distinct):
     files = navoneel()
     put_into_mirror("navoneel", files | ({f"brain_tumor_dataset/{name}": data for name, data in files.items()} if copies else {}))
-    set_params(data__sources=["navoneel"], split__folds=3)
+    set_params(data__sources=["navoneel"], split__folds=3, split__distinct=distinct, split__group_by="patient" if distinct else "none")
     download("navoneel")
     merge()
     catalog = read_table(CATALOG).set_index("member")
@@ -93,8 +94,20 @@ def test_yes_and_no(project, copies):
     split()
     table = folds()
     assert table.image_id.nunique() == table.sha256.nunique() == len(files)
+    assert not table.image_id.str.contains("brain_tumor_dataset").any()
     for _, part in table.groupby(["fold", "role"]):
         assert set(part.label) == {"notumor", "tumor"}
+
+
+def test_yes_and_no_in_that_folder_only(project):
+    files = {f"brain_tumor_dataset/{name}": data for name, data in navoneel().items()}
+    put_into_mirror("navoneel", files)
+    set_params(data__sources=["navoneel"], split__folds=3)
+    download("navoneel")
+    merge()
+    dedupe()
+    split()
+    assert folds().image_id.nunique() == len(files)
 
 
 def test_trained_on_one_set_and_tested_on_another_that_only_knows_tumour_or_none(project):

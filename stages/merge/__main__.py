@@ -7,6 +7,7 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
+from stages.archives import directory
 from stages.catalog import CATALOG, write_metrics
 from stages.merge.annotations import SHIPPED, Annotations
 from stages.merge.corrections import correct, read_corrections
@@ -40,9 +41,10 @@ def main() -> None:
     with scan(archives, params.merge.max_megapixels, PART) as progress, _open(CATALOG) as catalog, _open(REJECTED) as rejected:
         if not progress.members:
             raise SystemExit(f"{', '.join(map(str, archives.values()))} hold no files but {SHIPPED}; check them and data/sources.yaml")
+        originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
         good, reasons, tallies = np.zeros(progress.members, bool), [], []
         for table in progress.parts(ROWS):
-            table = pd.concat([read_folders(rows, folders[name]) for name, rows in table.groupby("source", sort=False)])
+            table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
             table = rename(correct(annotations.annotate(table), corrections), params.data.labels, labels).sort_index()
             unusable = table.reason != ""
             good[table.index[~unusable]] = True
@@ -76,6 +78,10 @@ def _remove_others(archives: dict[str, Path]) -> None:
     for path in Path("data/raw").iterdir():
         if path.suffix in (".zip", ".json") and path.stem not in keep:
             path.unlink()
+
+
+def _members(archive: Path) -> set[str]:
+    return {member.filename for member in directory(archive)}
 
 
 def _open(path: Path) -> TextIO:

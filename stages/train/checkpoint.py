@@ -43,7 +43,7 @@ class Checkpoints:
         parts: modules and optimisers by name, with "model" among them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {name: part.state_dict() for name, part in parts.items()} | {"history": result.history, "best": result.best}
+        state = {name: part.state_dict() for name, part in parts.items()} | {"history": result.history, "kept": result.kept}
         path = self._path(fold, seed)
         part = path.with_suffix(".part")
         torch.save(state, part)
@@ -63,7 +63,7 @@ class Checkpoints:
             return  # frozen layers were in the model then and are not now, or the other way round: begins anew
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        result.history, result.best = state["history"], state["best"]
+        result.history, result.kept = state["history"], state["kept"]
         print(f"fold {fold}, seed {seed}: goes on after epoch {len(result.history)}, from {path}")
 
     def _path(self, fold: int, seed: int) -> Path:

@@ -1,5 +1,6 @@
 """Pixels on the device, and batches of them: augmented for training, plain for validation."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -65,6 +66,9 @@ class Images:
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
+ASPECT = 4 / 3  # of a random crop, at most, either way
+
+
 def random_changes(count: int, how: Augment, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Inverse affine maps [B, 2, 3] in the coordinates of grid_sample, and gains and offsets [B, 1, 1, 1] of the grey level."""
 
@@ -77,5 +81,21 @@ def random_changes(count: int, how: Augment, generator: torch.Generator) -> tupl
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     x, y = uniform(2 * how.translate), uniform(2 * how.translate)  # the picture is 2 wide in these coordinates
     theta = torch.stack([torch.stack([cos * mirror, -sin, x], 1), torch.stack([sin * mirror, cos, y], 1)], 1)
+    if how.crop:
+        theta = _crops(count, how.crop, generator) @ torch.cat([theta, torch.tensor([0.0, 0.0, 1.0]).expand(count, 1, 3)], 1)
     gain, offset = (uniform(how.contrast).view(-1, 1, 1, 1) for _ in range(2))
     return theta, 1 + gain, offset / 2
+
+
+def _crops(count: int, smallest: float, generator: torch.Generator) -> Tensor:
+    """Maps [B, 2, 3] of the whole onto random parts of a picture, as torchvision's RandomResizedCrop draws them (Szegedy et al. 2015, arXiv
+    1409.4842): area and aspect, then the place; a side that would be longer than the picture's is the picture's."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(count, generator=generator) * (high - low) + low
+
+    area, aspect = uniform(smallest, 1), torch.exp(uniform(-math.log(ASPECT), math.log(ASPECT)))
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    x, y = ((1 - side) * uniform(-1, 1) for side in (width, height))
+    nothing = torch.zeros(count)
+    return torch.stack([torch.stack([width, nothing, x], 1), torch.stack([nothing, height, y], 1)], 1)

@@ -104,7 +104,7 @@ class Training:
         self.params, self.samples, self.weights, self.checkpoints = params, samples, weights, checkpoints
         self.device = pick_device()
         self.precision = pick_precision(params.train.precision, self.device)
-        self.images = Images(pixels, *normalisation(params.model.backbone), self.device)
+        self.images = Images(pixels, *normalisation(params.model.backbone, params.model.normalisation), self.device)
         self.frozen = self.features = None
         seen = torch.tensor(sorted(samples.row[samples.role != "test"].unique()))
         if params.model.head in HEADS:
@@ -141,7 +141,7 @@ class Training:
             fold=fold,
             seed=seed,
             history=result.history,
-            state={name: result.best.get(name, tensor) for name, tensor in cpu_state(model).items()},
+            state={name: result.kept.get(name, tensor) for name, tensor in cpu_state(model).items()},
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         )

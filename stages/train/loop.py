@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import f1_score
+from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -19,10 +19,10 @@ from stages.train.optim import learning_rate, make_optimizer
 
 @dataclass
 class Result:
-    """One dict an epoch, and the weights (on the CPU) of the epoch with the best validation macro-F1; with ema_epochs, their running mean there."""
+    """One dict an epoch, and the weights (on the CPU) of the epoch that is kept so far; with ema_epochs, their running mean there."""
 
     history: list[dict] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 def train_fold(
@@ -88,8 +88,8 @@ def train_fold(
         scores = _validate(average.module, images, validation, precision)
         result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
         best = _best(result.history)
-        if best == epoch:
-            result.best = cpu_state(average.module)
+        if _kept(result.history, params.keep) == epoch:
+            result.kept = cpu_state(average.module)
         if checkpoints:
             checkpoints.save(fold, seed, parts, result)
         tqdm.write(
@@ -97,7 +97,7 @@ def train_fold(
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
         )
     for number, epoch in enumerate(result.history):
-        epoch["kept"] = number == _best(result.history)
+        epoch["kept"] = number == _kept(result.history, params.keep)
     return result
 
 
@@ -135,16 +135,23 @@ def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dty
 def score(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """The columns of the history that are about the validation pictures; logits [N, K] and labels [N] on the CPU."""
     predicted = logits.argmax(1)
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
     return {
         "validation_loss": float(F.cross_entropy(logits, labels)),
         "validation_accuracy": float((predicted == labels).float().mean()),
-        "validation_macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "validation_macro_precision": float(precision),
+        "validation_macro_recall": float(recall),
+        "validation_macro_f1": float(f1),
     }
 
 
 def _best(history: list[dict]) -> int:
     # The validation part is small and ties are common: the lower loss decides.
     return max(range(len(history)), key=lambda n: (history[n]["validation_macro_f1"], -history[n]["validation_loss"]))
+
+
+def _kept(history: list[dict], keep: str) -> int:
+    return _best(history) if keep == "best" else len(history) - 1
 
 
 def _out_of_patience(history: list[dict], patience: int) -> bool:

@@ -16,7 +16,7 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     MODELS.mkdir(parents=True, exist_ok=True)
     for result in trained:
         save_file(result.state, MODELS / model_file(result.fold, result.seed))
-    mean, std = normalisation(params.model.backbone)
+    mean, std = normalisation(params.model.backbone, params.model.normalisation)
     about = {
         "backbone": params.model.backbone,
         "classes": classes,

@@ -131,7 +131,7 @@ def test_an_unknown_source_is_one_line_and_costs_no_archive():
 def test_the_nearest_folder_names_the_class():
     folders = Folders(labels={"glioma": ["glioma"], "notumor": ["No Tumor", "normal"]}, published={"train": ["training"], "test": ["test"]})
     members = ["glioma/normal/a.jpg", "Test/NORMAL/glioma/a.jpg", "training/no tumor/deep/er/a.jpg", "x/glioma.jpg", "glioma_2/a.jpg"]
-    table = read_folders(pd.DataFrame({"source": "set", "member": members, "reason": ["", "", "", "", "not an image"]}), folders)
+    table = read_folders(pd.DataFrame({"source": "set", "member": members, "reason": ["", "", "", "", "not an image"]}), folders, ())
     assert table.label.tolist() == ["notumor", "glioma", "notumor", "", ""]
     assert table.published_split.tolist() == ["", "test", "train", "", ""]
     assert table.reason.tolist() == ["", "", "", "no label", "not an image"]
@@ -140,9 +140,11 @@ def test_the_nearest_folder_names_the_class():
 
 def test_augmented_copies_know_their_original():
     picture = encode(PICTURE)
-    catalog = merged(dict.fromkeys(["glioma/a.jpg", "glioma/a_HF_.jpg", "glioma/a_BR_.jpg", "glioma/a_b.jpg"], picture))
+    members = ["glioma/a.jpg", "glioma/a_HF_.jpg", "glioma/a_BR_.jpg", "glioma/a_b.jpg", "glioma/lost_HF_.jpg"]
+    catalog = merged(dict.fromkeys(members, picture))
     assert catalog.augmented_from.to_dict() == {
         "glioma/a.jpg": "", "glioma/a_HF_.jpg": "set/glioma/a.jpg", "glioma/a_BR_.jpg": "set/glioma/a.jpg", "glioma/a_b.jpg": "",
+        "glioma/lost_HF_.jpg": "",
     }  # fmt: skip
     assert json.loads(Path("metrics/merge.json").read_text())["sources"]["set"]["augmented"] == 2
 

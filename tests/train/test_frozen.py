@@ -20,7 +20,7 @@ from stages.train.loop import Result, cpu_state, train_fold
 from stages.train.optim import make_optimizer
 
 ROOT = Path(__file__).parents[2]
-NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0}
+NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0, "crop": 0.0}
 SIZE = 32
 ROWS = torch.arange(1, 40)  # picture 0 is in no fold
 TRAIN, VALIDATION = torch.arange(1, 30), torch.arange(30, 40)
@@ -117,7 +117,7 @@ def test_training_is_the_same_with_and_without_the_cut(backbone, rule, crossing,
             torch.testing.assert_close(states[1][name], tensor, rtol=1e-3, atol=1e-3 * tensor.abs().max().item())
         else:
             assert torch.equal(states[1][name], tensor)
-    assert result.best.keys() <= expected.best.keys() and set(moved) <= result.best.keys()
+    assert result.kept.keys() <= expected.kept.keys() and set(moved) <= result.kept.keys()
 
 
 def test_no_frozen_layer_runs_in_training():
@@ -161,7 +161,7 @@ def test_a_scratch_file_holds_what_is_too_large_and_is_gone_at_once(monkeypatch,
         assert activations.plain(TRAIN)[0].is_contiguous(memory_format=torch.channels_last)
         results.append(trained(rest, activations))
     assert results[0].history == results[1].history
-    assert all(torch.equal(tensor, results[1].best[name]) for name, tensor in results[0].best.items())
+    assert all(torch.equal(tensor, results[1].kept[name]) for name, tensor in results[0].kept.items())
     assert SCRATCH.exists() and not any(SCRATCH.iterdir())
 
 

@@ -12,14 +12,14 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
-from stages.model import load_state, normalisation, recreate_model
+from stages.model import load_state, recreate_model
 from stages.params import load_params
 from stages.train import __main__ as train_stage
 from stages.train import folds
 from stages.train.checkpoint import SCRATCH, Checkpoints
 
 ROOT = Path(__file__).parents[2]
-NOT_AUGMENTED = {"mirror": False, "rotate": 0, "translate": 0, "scale": 0, "contrast": 0}
+NOT_AUGMENTED = {"mirror": False, "rotate": 0, "translate": 0, "scale": 0, "contrast": 0, "crop": 0}
 SIZE = 32
 CLASSES = ("glioma", "meningioma", "notumor")
 
@@ -60,7 +60,7 @@ def project(tmp_path, monkeypatch):
             "train.precision": "float32",
             "train.lr": 0.003,
             "train.label_smoothing": 0.0,
-            "train.augment": {"mirror": False, "rotate": 15, "translate": 0.05, "scale": 0.1, "contrast": 0.1},
+            "train.augment": {"mirror": False, "rotate": 15, "translate": 0.05, "scale": 0.1, "contrast": 0.1, "crop": 0},
         }
     )
     return tmp_path
@@ -85,6 +85,19 @@ def outputs() -> dict[str, bytes]:
 
 def history() -> pd.DataFrame:
     return read_table("metrics/plots/history.csv")
+
+
+def validation_loss(fold: int) -> float:
+    """Of the model that was handed on."""
+    samples = read_table(SAMPLES)
+    rows = [int(name[8:10]) for name in samples.image_id[(samples.fold == fold) & (samples.role == "validation")]]
+    about = json.loads(Path("data/models/model.json").read_text())
+    model = recreate_model(about).eval()
+    load_state(model, load_file(f"data/models/fold-{fold}-seed-0.safetensors"))
+    x = torch.from_numpy(np.load(PIXELS)[rows])[:, None].expand(-1, 3, -1, -1) / 255
+    mean, std = (torch.tensor(about[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.no_grad():
+        return float(torch.nn.functional.cross_entropy(model((x - mean) / std), torch.tensor(rows) % 3))
 
 
 def test_it_learns_and_describes_its_models(project):
@@ -222,6 +235,42 @@ def test_patience_stops_early_and_the_best_epoch_is_kept(project):
         assert best.validation_macro_f1 == epochs.validation_macro_f1.max()
 
 
+def test_the_last_epoch_is_kept_where_it_is_asked_for_and_training_does_not_feel_it(project):
+    configure({"train.epochs": 4, "train.lr": 0.03, "train.schedule": "constant"})
+    train_stage.main()
+    best = history()
+    assert not best[best.epoch == 4].kept.all(), "or this shows nothing"
+    configure({"train.keep": "last"})
+    train_stage.main()
+    last = history()
+    assert last[last.kept].epoch.tolist() == [4, 4]
+    assert last.drop(columns="kept").equals(best.drop(columns="kept"))
+    assert [validation_loss(fold) for fold in range(2)] == pytest.approx(last[last.kept].validation_loss.tolist(), abs=1e-5)
+
+
+def test_precision_and_recall_of_every_epoch(project):
+    configure({"train.epochs": 2})
+    train_stage.main()
+    epochs = history()
+    assert epochs.filter(like="validation_macro").columns.tolist() == [
+        "validation_macro_precision", "validation_macro_recall", "validation_macro_f1",
+    ]  # fmt: skip
+    assert np.allclose(epochs.validation_macro_recall, epochs.validation_accuracy, atol=1e-5), "the classes are equally many here"
+
+
+def test_pixels_are_only_scaled_where_nothing_is_to_normalise_them(project):
+    configure({"train.epochs": 1})
+    train_stage.main()
+    usual = json.loads(Path("data/models/model.json").read_text()), history().train_loss[0]
+    configure({"model.normalisation": "none"})
+    train_stage.main()
+    plain = json.loads(Path("data/models/model.json").read_text()), history().train_loss[0]
+    assert (plain[0]["mean"], plain[0]["std"]) == ([0, 0, 0], [1, 1, 1]) and usual[0] == plain[0] | {
+        k: usual[0][k] for k in ("mean", "std")
+    }
+    assert usual[1] != plain[1], "and the network saw them so"
+
+
 def test_the_moving_average_is_what_is_validated_and_kept_and_training_does_not_feel_it(project):
     configure({"train.ema_epochs": 0, "train.lr": 0.01})
     train_stage.main()
@@ -234,15 +283,7 @@ def test_the_moving_average_is_what_is_validated_and_kept_and_training_does_not_
     assert not torch.equal(averaged["conv_stem.weight"], weights["conv_stem.weight"])
 
     best = mean[(mean.fold == 0) & mean.kept].iloc[0]
-    samples = read_table(SAMPLES)
-    rows = [int(name[8:10]) for name in samples.image_id[(samples.fold == 0) & (samples.role == "validation")]]
-    model = recreate_model(json.loads(Path("data/models/model.json").read_text())).eval()
-    load_state(model, averaged)
-    x = torch.from_numpy(np.load(PIXELS)[rows])[:, None].expand(-1, 3, -1, -1) / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in normalisation("mobilenetv3_small_050"))
-    with torch.no_grad():
-        loss = torch.nn.functional.cross_entropy(model((x - mean) / std), torch.tensor(rows) % 3)
-    assert float(loss) == pytest.approx(best.validation_loss, abs=1e-5)
+    assert validation_loss(fold=0) == pytest.approx(best.validation_loss, abs=1e-5)
 
 
 def test_a_frozen_backbone_stays_what_it_was(project):

@@ -14,7 +14,7 @@ from stages.train.data import Images, Rows, random_changes
 from stages.train.loop import _draw, inverse_frequency, running_mean
 from stages.train.optim import learning_rate, make_optimizer
 
-NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0}
+NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0, "crop": 0.0}
 CPU = torch.device("cpu")
 
 
@@ -47,7 +47,7 @@ def test_mirror_turns_about_half_left_to_right_and_none_upside_down(images):
 
 
 def test_changes_stay_within_their_limits():
-    how = Augment(mirror=False, rotate=10, translate=0.1, scale=0.2, contrast=0.3)
+    how = Augment(mirror=False, rotate=10, translate=0.1, scale=0.2, contrast=0.3, crop=0.0)
     theta, gain, offset = random_changes(2000, how, torch.Generator().manual_seed(0))
     scale = torch.linalg.det(theta[:, :, :2]).sqrt()
     angle = torch.atan2(theta[:, 1, 0], theta[:, 0, 0]) * 180 / math.pi
@@ -60,6 +60,30 @@ def test_changes_stay_within_their_limits():
     ):
         assert low - 1e-3 <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-3
+
+
+def test_crops_are_parts_of_the_picture_of_the_area_and_aspect_that_are_asked_for():
+    how = Augment(**NOTHING | {"crop": 0.08})
+    theta, *_ = random_changes(5000, how, torch.Generator().manual_seed(0))
+    width, height, x, y = theta[:, 0, 0], theta[:, 1, 1], theta[:, 0, 2], theta[:, 1, 2]
+    assert theta[:, 0, 1].abs().max() == theta[:, 1, 0].abs().max() == 0, "nothing is turned"
+    assert (x.abs() + width).max() <= 1 + 1e-6 and (y.abs() + height).max() <= 1 + 1e-6, "all of it lies in the picture"
+    area, inside = width * height, (width < 1) & (height < 1)
+    assert 0.08 - 1e-6 < area.min() < 0.1 and area.max() <= 1 and area.mean() == pytest.approx(0.53, abs=0.02)
+    aspect = width[inside] / height[inside]
+    assert 3 / 4 - 1e-6 < aspect.min() < 0.77 and 1.3 < aspect.max() < 4 / 3 + 1e-6
+
+
+def test_a_crop_is_enlarged_to_the_whole(images):
+    quarter = Images(np.kron(np.eye(2) * 255, np.ones((16, 16))).astype(np.uint8)[None].repeat(20, 0), (0.0,) * 3, (1.0,) * 3, CPU)
+    how = Augment(**NOTHING | {"crop": 0.25})
+    seen = quarter.augmented(torch.arange(20), 32, how, torch.Generator().manual_seed(0))
+    theta, *_ = random_changes(20, how, torch.Generator().manual_seed(0))
+    for picture, (width, x) in zip(seen, theta[:, 0, [0, 2]], strict=True):
+        steps = picture[0, 16].diff().abs()
+        middle = (1 - x / width) * 16  # where the border between black and white is now, in pixels
+        if 2 < middle < 30:
+            assert steps.argmax() + 1 == pytest.approx(middle, abs=1.5)
 
 
 def test_black_stays_black_whatever_the_contrast():
