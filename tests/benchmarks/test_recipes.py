@@ -68,6 +68,14 @@ def test_published_accuracies_are_those_of_the_document(document):
     assert published == {f"{document}-{system}": figure for system, figure in ACCURACY[document].items()}
 
 
+def test_the_epoch_and_the_pixels_are_those_of_the_document():
+    for name, recipe in RECIPES.items():
+        if recipe.document != "ours" and recipe.params.get("model.head") not in ("svm", "knn"):
+            assert recipe.params.get("train.keep", "best") == ("best" if recipe.document == "praveen" else "last"), name
+            assert recipe.params.get("model.normalisation") == ("none" if recipe.document == "kazemi" else None), name
+            assert recipe.params.get("train.augment.crop") == (0.08 if recipe.document == "praveen" else None), "RandomResizedCrop's own"
+
+
 def test_averages_over_classes_are_those_of_the_classes_that_were_copied():
     """What the documents average themselves, to the two decimals that they print, so that a slip in copying shows."""
     checked = 0
@@ -121,7 +129,7 @@ def test_params_load_with_a_recipe_applied(name, protocol, tmp_path):
         assert (
             params.preprocess.geometry == "squash"
             and not params.evaluate.flips
-            and params.evaluate.zoom == 1
+            and params.evaluate.zoom == (1.143 if recipe.document == "praveen" else 1)  # its Resize(256) and CenterCrop(224)
             and not params.split.augmented
         )
         assert (params.balance.method == "none") == (name != "franceschin-b0-balanced")
