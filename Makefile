@@ -23,7 +23,7 @@ readme: .venv/installed  ## the README's result tables, from metrics/
 	python -m tools.readme
 
 recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
-	python -m tools.recipe $(NAME) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+	python -m tools.recipe $(or $(NAME),$(error NAME is missing: make recipe NAME=kazemi-resnet18-whole)) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
 
 grid: .venv/cluster/installed  ## recipes side by side, on this machine's cores or GPUs or on the Ray cluster of RAY_ADDRESS: all that has no result, or [RECIPES="kazemi-resnet18-whole ours-lite0-*"] [PROTOCOL=] [SET=] [ARGS="--folds 0 1 --seeds 0 1"]
 	PATH="$(CURDIR)/.venv/cluster/bin:$$PATH" python -m tools.grid $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET)) $(ARGS)
@@ -31,11 +31,11 @@ grid: .venv/cluster/installed  ## recipes side by side, on this machine's cores 
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
 	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
 
-pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, without network and DVC: all that has no result, or [RECIPES="kazemi-resnet18-whole default"] [PROTOCOL=] [SET=]
+pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, without network and DVC: all that was not run as its recipe says, or [RECIPES="kazemi-resnet18-whole default"] [PROTOCOL=] [SET=]
 	python -m tools.pack $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
 
 unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.tar.gz
-	python -m tools.unpack $(ARCHIVE)
+	python -m tools.unpack $(or $(ARCHIVE),$(error ARCHIVE is missing: make unpack ARCHIVE=results.tar.gz))
 
 bench: .venv/bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
 	.venv/bench/bin/python -m benchmarks.speed $(ARGS)

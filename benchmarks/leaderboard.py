@@ -14,6 +14,7 @@ from benchmarks.recipes import PROTOCOLS, Recipe, load_recipes
 from stages.catalog import write_metrics, write_table
 
 RESULTS = Path("benchmarks/results")
+LOSSES = ("train_loss", "validation_loss")
 BY_LEAK = ("accuracy_of_leaked", "accuracy_of_clean")
 COLUMNS = [
     "recipe", "document", "table", "metric", "published", "same_protocol", "honest", "honest_low", "honest_high", "leaked_share", "note",
@@ -88,6 +89,8 @@ def _figure(result: dict | None, metric: str) -> dict:
             cell = cell.get(part, {})
         if cell:
             return cell
+    if metric in LOSSES:
+        return {"mean": result["train"][metric]}
     if metric in ("validation_accuracy", *BY_LEAK):
         return {"mean": result[metric]}
     average, _, kind = metric.partition("_")

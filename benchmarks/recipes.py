@@ -28,6 +28,7 @@ class Recipe(Section):
     params: dict[str, Any] = Field(description="dotted key of params.yaml -> value, under the authors' own protocol")
     honest: dict[str, Any] = Field(default={}, description="what the honest protocol needs besides recipes/honest.yaml")
     reported: dict[str, Share | dict[str, Share]] = Field(default={}, description="metric -> figure, or class -> metric -> figure")
+    losses: dict[Literal["train_loss", "validation_loss"], Positive] = Field(default={}, description="cross-entropies")
     seconds_per_epoch: Positive | None = Field(default=None, description="published time, on the authors' machine")
     note: str = Field(default="", description="what is not repeated as published, and what had to be assumed")
     weights_needed: str = Field(default="", description="the pretrained weights that have to come from a hub")
@@ -38,7 +39,7 @@ class Recipe(Section):
         flat = {"accuracy": None}
         for name, value in self.reported.items():
             flat |= {f"{name}.{metric}": figure for metric, figure in value.items()} if isinstance(value, dict) else {name: value}
-        return flat | ({"seconds_per_epoch": self.seconds_per_epoch} if self.seconds_per_epoch else {})
+        return flat | self.losses | ({"seconds_per_epoch": self.seconds_per_epoch} if self.seconds_per_epoch else {})
 
 
 class Choice(Section):

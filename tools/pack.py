@@ -1,7 +1,7 @@
 """Pack what a machine with PyTorch, but without network and DVC, needs to train and score cells of the leaderboard.
 
 python -m tools.pack kazemi-resnet18-whole keras7023-cnn-v1 --protocol honest
-python -m tools.pack            every cell that has no result yet
+python -m tools.pack            every cell that was not run as its recipe says: not at all, or with fewer epochs or other weights
 python -m tools.pack default    the pipeline itself, as params.yaml has it: only its training
 
 The data and weights of each cell are made here, by DVC. packed.tar.bz2 then holds what its train, evaluate and aggregate depend on
@@ -60,8 +60,13 @@ def main() -> None:
     names = arguments.names or load_recipes()
     chosen = [pair for name in names for pair in ([(DEFAULT, "")] if name == DEFAULT else [(name, protocol) for protocol in protocols])]
     if not arguments.names:
-        chosen = [pair for pair in chosen if not (RESULTS / f"{cell_name(*pair)}.json").exists()]
+        chosen = [pair for pair in chosen if not is_done(RESULTS / f"{cell_name(*pair)}.json")]
     pack(chosen, parse(arguments.set))
+
+
+def is_done(result: Path) -> bool:
+    """Whether a cell was run with the params of its recipe."""
+    return result.exists() and not json.loads(result.read_text())["changed"]
 
 
 def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:

@@ -97,17 +97,20 @@ def cache_all(pipeline: Path) -> None:
 def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> dict:
     """What the leaderboard needs of a finished cell.
 
+    changed are those of the changes that set something else than the recipe does;
     test_pictures and test_labels count a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
     accuracy_of_leaked and accuracy_of_clean are over those and over the others, None where there are none; validation_accuracy
     is that of the kept epoch, averaged over folds; others are those of tools.figures; summary is the cell's metrics/summary.json.
     """
+    recipe = load_recipe(name)
+    own = recipe.params | (yaml.safe_load(HONEST.read_text())["params"] | recipe.honest if protocol == "honest" else {})
     split = json.loads((folder / "metrics/split.json").read_text())
     tested = [fold["test"] for fold in split["tables"].values()]
     history = read_table(folder / "metrics/plots/history.csv")
     return {
         "recipe": name,
         "protocol": protocol,
-        "changed": changes,
+        "changed": {key: value for key, value in changes.items() if key not in own or own[key] != value},
         "weights": json.loads((folder / "data/weights/weights.json").read_text())["origin"],
         "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
         "test_pictures": sum(fold["pictures"] for fold in tested),
@@ -115,7 +118,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "leaked_test_pictures": split["leaks"]["test_pictures"],
         **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),
-        "others": other_figures(folder, load_recipe(name).figures()),
+        "others": other_figures(folder, recipe.figures()),
         "train": json.loads((folder / "metrics/train.json").read_text()),
         "summary": json.loads((folder / "metrics/summary.json").read_text()),
     }

@@ -10,7 +10,7 @@ from small_cell import NAME, SMALL
 
 
 def test_one_command_trains_and_scores_both_protocols_and_the_second_repeats_nothing_that_is_the_same(checkout):
-    output = run(sys.executable, "-m", "tools.recipe", NAME, "--set", *SMALL, cwd=checkout)
+    output = run(sys.executable, "-m", "tools.recipe", NAME, "--set", *SMALL, "model.freeze=none", cwd=checkout)
     assert [output.count(f"Running stage '{stage}'") for stage in ("download@phantom", "merge", "dedupe", "weights")] == [1] * 4
     assert output.count("Running stage 'train'") == 2
 
@@ -29,6 +29,8 @@ def test_one_command_trains_and_scores_both_protocols_and_the_second_repeats_not
     assert honest["summary"]["folds"] == 1 and honest["summary"]["accuracy"]["low"] <= honest["summary"]["accuracy"]["high"]
     params = yaml.safe_load((checkout / f"benchmarks/runs/{NAME}-honest/params.yaml").read_text())
     assert params["split"]["group_by"] == "patient" and params["split"]["protocol"] == "holdout"
+
+    assert same["changed"].keys() == {change.split("=")[0] for change in SMALL}, "not what the recipe says itself"
 
     again = run(sys.executable, "-m", "tools.recipe", NAME, "--protocol", "same", "--set", *SMALL, cwd=checkout)
     assert "Running stage" not in again

@@ -1,6 +1,7 @@
 """The weights stage: packages, hubs (a stand-in of one), files, and what it refuses."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -21,6 +22,8 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from benchmarks.recipes import load_recipes
+from stages.heads import HEADS
 from stages.model import create_model, head_parameters, load_pretrained
 from stages.weights import __main__ as stage
 from stages.weights import hub as hub_weights
@@ -28,6 +31,11 @@ from stages.weights import package
 
 ROOT = Path(__file__).parents[2]
 LITE0 = "tf_efficientnet_lite0"
+NEEDED: dict[str, set] = {}  # backbone of recipes -> their heads and sizes
+for recipe in load_recipes(ROOT / "recipes").values():
+    if recipe.weights_needed and recipe.params.get("model.head") not in HEADS:
+        form = recipe.params.get("model.head", "linear"), recipe.params["model.image_size"]
+        NEEDED.setdefault(recipe.params["model.backbone"], set()).add(form)
 
 
 @pytest.fixture
@@ -264,6 +272,23 @@ def test_torchvision_s_file_of_every_family_that_the_documents_use(project, tmp_
         expected = network.state_dict().keys() - head_parameters(network)
         assert load_pretrained(network, state, provenance["origin"])["loaded"] == len(expected)
     assert provenance["url"].endswith(file.name)
+
+
+@pytest.mark.parametrize("name", [name for name in NEEDED if not name.startswith("torchvision.")])
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+def test_timm_s_file_of_everything_that_a_recipe_needs(project, hub, name):
+    """As above, and into the networks of the recipes."""
+    with torch.device("meta"):
+        published = timm.create_model(name).state_dict()
+    file = io.BytesIO()
+    torch.save({key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in published.items()}, file)
+    hub[f"/timm/{name}/resolve/main/pytorch_model.bin"] = file.getvalue()
+    state, provenance = hub_weights.fetch(name)
+    with torch.device("meta"):
+        for head, size in NEEDED[name]:
+            network = create_model(name, 4, 0.0, size, head)
+            expected = network.state_dict().keys() - head_parameters(network)
+            assert load_pretrained(network, state, provenance["origin"])["loaded"] == len(expected)
 
 
 @pytest.mark.parametrize("name", ["densenet121", "efficientnet_b0"])
