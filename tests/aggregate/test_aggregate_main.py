@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.aggregate import __main__ as aggregate
+from stages.aggregate.table import to_text
 from stages.catalog import CLUSTERS, PREDICTIONS, write_metrics, write_table
 from stages.scores import METRICS
 
@@ -97,6 +98,15 @@ def test_prints_a_table_with_intervals(project, capsys):
     assert "200 pictures of 40 groups, 2 folds" in printed
     assert f"0.800 [{low:.3f}, {high:.3f}]" in printed
     assert aggregate.SUMMARY in printed and "synthetic" not in printed
+
+
+def test_the_class_with_the_lowest_f1_comes_first(project):
+    aggregate.main()
+    for worst in ("glioma", "notumor"):
+        figures = summary()
+        figures[worst]["f1"]["mean"] = 0.1
+        text = to_text(figures)
+        assert min(("glioma", "notumor"), key=text.rindex) == worst
 
 
 def test_synthetic_pictures_are_no_result(project, capsys):
