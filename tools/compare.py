@@ -79,7 +79,7 @@ def compare(
     """Compare two tables of test predictions on the pictures that both have, each picture once a fold of both.
 
     Groups are joined wherever either result held pictures together, so that no dependence is lost. Two tests of the same
-    question: McNemar's for clustered pairs (Durkalski et al. 2003, Statistics in Medicine 22:2417), of accuracy, and a bootstrap
+    question: McNemar's for clustered pairs (the modified Obuchowski test of Yang, Sun and Hardin 2010, doi 10.1002/bimj.201000035), of accuracy, and a bootstrap
     over groups, of macro-F1. Raises SystemExit when there are no common pictures or classes differ.
     """
     classes = class_names(base)

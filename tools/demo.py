@@ -30,7 +30,8 @@ def main() -> None:
         "  metrics/plots/html/index.html      the same and learning curves, to explore (needs a network)\n"
         "  metrics/dedupe.json, split.json    copies found, what would have leaked\n"
         "  data/predictions.csv               a row a picture\n"
-        "Change demo/params.yaml and run `dvc repro` in there; README.md says how to use the real data."
+        "Change demo/params.yaml, then: source .venv/bin/activate && cd demo && dvc repro\n"
+        "(`make demo` writes params.yaml anew.) README.md says how to predict with these networks and how to use the real data."
     )
 
 

@@ -3,7 +3,7 @@
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HIDDEN = ("__MACOSX", ".")  # what archivers and file managers leave behind
@@ -18,10 +18,14 @@ def read_all(paths: list[Path]) -> Iterator[tuple[str, bytes | str]]:
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.is_file() and not file.relative_to(path).name.startswith("."):
+                if file.is_file() and not _is_hidden(file.relative_to(path).parts):
                     yield from _read(file)
         else:
             yield from _read(path)
+
+
+def _is_hidden(parts: Iterable[str]) -> bool:
+    return any(part.startswith(HIDDEN) for part in parts)
 
 
 def _read(file: Path) -> Iterator[tuple[str, bytes | str]]:
@@ -32,7 +36,7 @@ def _read(file: Path) -> Iterator[tuple[str, bytes | str]]:
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             for member in sorted(members, key=lambda member: member.filename):
-                if not any(part.startswith(HIDDEN) for part in member.filename.split("/")):
+                if not _is_hidden(member.filename.split("/")):
                     yield f"{file}/{member.filename}", _unpack(archive, member)
     except OSError as error:
         yield str(file), error.strerror or type(error).__name__

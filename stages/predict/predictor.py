@@ -28,8 +28,7 @@ def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]], gradc
     gradcam: a folder for pictures of what the networks looked at, their Grad-CAM for the predicted class averaged.
     """
     pictures, done = iter(pictures), 0
-    while some := list(islice(pictures, BATCH)):
-        opened = [_open(name, content, package) for name, content in some]
+    while opened := [_open(name, content, package) for name, content in islice(pictures, BATCH)]:
         good = [picture for picture in opened if "error" not in picture]
         rows = _score(package, good) if good else []
         if gradcam and good:

@@ -18,7 +18,7 @@ from synthetic import encode
 from stages.calibrate import temperature
 from stages.catalog import CALIBRATION, PREDICTIONS, read_table
 from stages.predict import __main__ as command
-from stages.predict import package
+from stages.predict import package, predictor
 from stages.predict.inputs import read_all
 from stages.predict.likeness import is_coloured
 from stages.predict.predictor import predict
@@ -85,12 +85,28 @@ def test_grey_pictures_in_any_mode_are_not_coloured(mode):
     assert not is_coloured(grey.convert(mode))
 
 
+def test_a_file_is_reduced_before_the_next_is_read(monkeypatch):
+    """A file may take a quarter of a gigabyte, and so may each of a small zip."""
+    happened = []
+
+    def files():
+        for name in "abc":
+            happened.append(f"{name} read")
+            yield name, b"no image"
+
+    monkeypatch.setattr(predictor, "_open", lambda name, *_: happened.append(f"{name} reduced") or {"name": name, "error": "no image"})
+    assert len(list(predictor.predict(None, files()))) == 3
+    assert happened == [f"{name} {what}" for name in "abc" for what in ("read", "reduced")]
+
+
 def test_folders_zips_and_damaged_files_are_lines_of_their_own(project, monkeypatch, capsys, tmp_path):
     _, content = picture()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/good.png").write_bytes(content)
     (tmp_path / "folder/cut.png").write_bytes(content[: len(content) // 2])
     (tmp_path / "folder/.hidden").write_bytes(b"x")
+    (tmp_path / "folder/.ipynb_checkpoints").mkdir()
+    (tmp_path / "folder/.ipynb_checkpoints/good-checkpoint.png").write_bytes(content)
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("in/good.png", content)
         archive.writestr("in/text.jpg", "no image")
