@@ -41,7 +41,9 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    sources: list[str] = Field(min_length=1, description="data sets of data/sources.yaml to use")
+    sources: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="data sets of data/sources.yaml to use"
+    )
     labels: dict[str, str] = Field(description="labels to rename or join, such as {glioma: tumor, meningioma: tumor}; the others stay")
 
 
@@ -83,7 +85,7 @@ class Split(Section):
     test_sources: list[str] = Field(description="sources that protocol source tests on")
     train_planes: list[Plane] = Field(description="planes of the training pictures: axial, coronal, sagittal; none named, every picture")
     test_planes: list[Plane] = Field(description="planes of the test pictures, likewise")
-    seed: int = Field(description="of the order in which equal units are placed")
+    seed: int = Field(ge=0, description="of the order in which equal units are placed")
 
     @model_validator(mode="after")
     def _within_a_fold(self):
@@ -177,7 +179,7 @@ class Evaluate(Section):
 
 class Aggregate(Section):
     resamples: Count = Field(description="bootstrap resamples of groups")
-    seed: int = Field(description="of the bootstrap")
+    seed: int = Field(ge=0, description="of the bootstrap")
 
 
 class Explain(Section):

@@ -54,6 +54,7 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("train.seeds", []), ("train.seeds", 0), ("train.seeds", [0, -1]), ("train.seeds", [0.5]), ("train.seeds", [1, 1]),
         ("train.lr", 0), ("train.lr", float("inf")), ("train.lr", "nan"), ("train.lr", True), ("split.distinct", "yes"),
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
+        ("data.sources", ["sartaj", "sartaj"]), ("split.seed", -1), ("aggregate.seed", -1),
         ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3), ("split.within", -1), ("split.within", "0"),
         ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],

@@ -41,9 +41,12 @@ def stale_stages() -> tuple[list[str], list[str]]:
 
 
 def _diff(kind: str, base: str) -> str:
-    targets = ["--targets", "metrics/summary.json"] if kind == "metrics" else []
-    table = subprocess.run(["dvc", kind, "diff", "--md", base, *targets], check=True, capture_output=True, text=True).stdout.strip()
-    return table or "No difference."
+    target = {"params": "params.yaml", "metrics": "metrics/summary.json"}[kind]  # and not those of the leaderboard's pipeline
+    result = subprocess.run(["dvc", kind, "diff", "--md", base, "--targets", target], capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"`dvc {kind} diff` failed: {result.stderr.strip() or result.stdout.strip()}")
+    table = result.stdout.strip()
+    return table if len(table.splitlines()) > 2 else "No difference."  # it may be a head without rows
 
 
 if __name__ == "__main__":
