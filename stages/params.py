@@ -32,7 +32,7 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
-Head = Annotated[str, Field(pattern=r"^(linear|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
+Head = Annotated[str, Field(pattern=r"^(linear|pooled|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 Plane = Literal["axial", "coronal", "sagittal"]
 
 
