@@ -174,7 +174,7 @@ class Evaluate(Section):
     zoom: float = Field(
         ge=1, le=2, description="enlarge the middle of a picture so much, which resamples it as augmentation does; 1: as it is"
     )
-    bins: Count = Field(description="bins of the reliability diagram and of ECE")
+    bins: Annotated[int, Field(ge=1, le=100)] = Field(description="bins of the reliability diagram and of ECE")
 
 
 class Aggregate(Section):

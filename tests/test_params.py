@@ -56,7 +56,7 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
         ("data.sources", ["sartaj", "sartaj"]), ("split.seed", -1), ("aggregate.seed", -1),
         ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3), ("split.within", -1), ("split.within", "0"),
-        ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
+        ("evaluate.bins", 0), ("evaluate.bins", 101), ("evaluate.bins", 10**9), ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],
 )  # fmt: skip
 def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, value):
