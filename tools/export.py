@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
-from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, MODELS, read_table
+from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, MODELS, PREDICTIONS, read_table
 from stages.dedupe.planes import classifier
 from stages.gradients import gradients
 from stages.params import load_params
@@ -28,7 +28,7 @@ OPSET = 18
 
 
 def main() -> None:
-    needed = [MODELS / "model.json", CALIBRATION, CATALOG, CLUSTERS, CARD]
+    needed = [MODELS / "model.json", PREDICTIONS, CALIBRATION, CATALOG, CLUSTERS, CARD]
     if missing := [str(path) for path in needed if not path.exists()]:
         sys.exit(f"{', '.join(missing)}: not there; run `dvc repro` first")
     shutil.rmtree(PACKAGE, ignore_errors=True)
@@ -42,7 +42,8 @@ def main() -> None:
         "geometry": params.preprocess.geometry,
         "flips": params.evaluate.flips,
         "zoom": params.evaluate.zoom,
-        "temperatures": json.loads(CALIBRATION.read_text()),
+        "folds": read_table(PREDICTIONS).fold.unique().tolist(),
+        **json.loads(CALIBRATION.read_text()),
         "planes": planes,
         "sources": params.data.sources,
     }

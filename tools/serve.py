@@ -137,7 +137,7 @@ def classify(loaded: package.Package, name: str, content: bytes) -> str:
     )
     return (
         f'<section class="result" role="status"><p>{escape(name)}</p><h2>{escape(row["class"])}</h2>{warning}'
-        f"<table><caption>Calibrated probabilities</caption>{bars}</table><p>Plane: {escape(row['plane'] or 'unknown')}</p>"
+        f"<table><caption>Probabilities</caption>{bars}</table><p>Plane: {escape(row['plane'] or 'unknown')}</p>"
         f'<figure><img src="data:image/webp;base64,{overlay}" alt="The picture under its Grad-CAM for {escape(row["class"])}">'
         f"<figcaption>What the networks looked at (Grad-CAM, mean of {len(loaded.network.models)}): the brighter, the more.</figcaption></figure>"
         f"<p><strong>{CAUTION}</strong></p></section>"

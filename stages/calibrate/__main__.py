@@ -1,12 +1,8 @@
-"""Fit a temperature a fold on its validation pictures, and measure on the test pictures what it changes.
+"""Fit one temperature on the validation pictures of all folds, and measure on the test pictures what it changes.
 
-Reads data/validation_predictions.csv and data/predictions.csv; writes data/calibration.json (fold -> temperature),
+Reads data/validation_predictions.csv and data/predictions.csv; writes data/calibration.json (the temperature),
 metrics/calibration.json (before and after) and the reliability and abstention curves.
 """
-
-import json
-
-import numpy as np
 
 from stages.bootstrap import draw_groups, summarise
 from stages.calibrate import abstention, temperature
@@ -23,18 +19,18 @@ def main() -> None:
     params = load_params()
     test, validation = read_table(PREDICTIONS), read_table(VALIDATION_PREDICTIONS)
     classes = class_names(test)
-    temperatures = {int(fold): temperature.fit(*to_arrays(rows, classes)) for fold, rows in validation.groupby("fold")}
-    CALIBRATION.write_text(json.dumps({f"fold-{fold}": round(t, 6) for fold, t in temperatures.items()}, indent=2) + "\n")
+    group = read_table(CLUSTERS).set_index("image_id").group
+    chosen, *cross_entropy = temperature.choose(*to_arrays(validation, classes), validation.image_id.map(group).to_numpy())
+    write_metrics({"temperature": chosen}, CALIBRATION)
 
     labels, before = to_arrays(test, classes)
-    after = temperature.apply(before, test.fold.map(temperatures).to_numpy(float))
-    groups = test.image_id.map(read_table(CLUSTERS).set_index("image_id").group).to_numpy()
-    draws, codes = draw_groups(groups, params.aggregate.resamples, params.aggregate.seed)
+    after = temperature.apply(before, chosen)
+    draws, codes = draw_groups(test.image_id.map(group).to_numpy(), params.aggregate.resamples, params.aggregate.seed)
     figures = {}
-    for name, probabilities in (("before", before), ("after", after)):
+    for name, probabilities, t in (("before", before, 1), ("after", after, chosen)):
         scored = summarise(labels, probabilities, test.fold.to_numpy(int), draws, codes, classes, params.evaluate.bins)
-        cross_entropy = -np.log(probabilities[np.arange(len(labels)), labels].clip(temperature.SMALLEST)).mean()
-        figures[name] = {figure: scored[figure] for figure in FIGURES} | {"cross_entropy": cross_entropy}
+        loss = temperature.losses(labels, before, t).mean()
+        figures[name] = {figure: scored[figure] for figure in FIGURES} | {"cross_entropy": loss}
 
     answered = abstention.curve(labels, after, classes)
     write_table(answered, "metrics/plots/abstention.csv")
@@ -42,14 +38,15 @@ def main() -> None:
     overall = answered[answered["class"] == "all"].set_index("answered")
     write_metrics(
         {
-            "temperature": {f"fold {fold}": value for fold, value in temperatures.items()},
+            "temperature": chosen,
+            "validation_cross_entropy": dict(zip(("before", "after"), cross_entropy, strict=True)),
             **figures,
             "accuracy_of_answers": {f"{share:.0%} answered": overall.accuracy[share] for share in (1.0, *ANSWERED)},
         },
         "metrics/calibration.json",
     )
     print(
-        f"temperatures {min(temperatures.values()):.2f} to {max(temperatures.values()):.2f}; "
+        f"temperature {chosen:.2f}; "
         f"ECE {figures['before']['ece']['mean']:.3f} before, {figures['after']['ece']['mean']:.3f} after; "
         f"accuracy {overall.accuracy[1.0]:.3f}, {overall.accuracy[0.9]:.3f} if a tenth is left to a human"
     )

@@ -10,14 +10,16 @@ from stages.views import views
 class Ensemble(nn.Module):
     """Grey pictures [N, 1, S, S], levels 0 to 255, to probabilities [N, K].
 
-    Each fold's softmax, averaged over its models and the picture's views (flips and zoom, as in stages.views), is brought to that fold's
-    temperature as stages/calibrate does; the folds are averaged. models: fold by fold, as many for each of the temperatures.
+    Each fold's softmax, averaged over its models and the picture's views (flips and zoom, as in stages.views), is brought to the
+    temperature as stages/calibrate does; the folds are averaged. models: fold by fold, as many for each of the folds.
     mean and std: of the three channels, after scaling to 0..1.
     """
 
-    def __init__(self, models: list[nn.Module], temperatures: list[float], mean: list[float], std: list[float], flips: bool, zoom: float):
+    def __init__(
+        self, models: list[nn.Module], folds: int, temperature: float, mean: list[float], std: list[float], flips: bool, zoom: float
+    ):
         super().__init__()
-        self.models, self.temperatures, self.flips, self.zoom = nn.ModuleList(models), temperatures, flips, zoom
+        self.models, self.folds, self.temperature, self.flips, self.zoom = nn.ModuleList(models), folds, temperature, flips, zoom
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -27,12 +29,8 @@ class Ensemble(nn.Module):
 
     def forward(self, grey: Tensor) -> Tensor:
         seen = views(self.normalised(grey), self.flips, self.zoom)
-        each = len(self.models) // len(self.temperatures)
-        total = 0
-        for fold, temperature in enumerate(self.temperatures):
-            p = sum(self._probabilities(model, seen) for model in self.models[fold * each : (fold + 1) * each]) / each
-            total = total + (p.clamp(min=SMALLEST).log() / temperature).softmax(1)
-        return total / len(self.temperatures)
+        p = torch.stack([self._probabilities(model, seen) for model in self.models]).unflatten(0, (self.folds, -1)).mean(1)
+        return (p.clamp(min=SMALLEST).log() / self.temperature).softmax(2).mean(0)
 
     def _probabilities(self, model: nn.Module, seen: list[Tensor]) -> Tensor:
         return sum(model(view).float().softmax(1) for view in seen) / len(seen)

@@ -33,15 +33,15 @@ def load(folder: Path) -> Package:
         about = json.loads((folder / "package.json").read_text())
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
-        for fold, seed in product(about["temperatures"], about["seeds"]):
+        for fold, seed in product(about["folds"], about["seeds"]):
             model = recreate_model(about)
-            load_state(model, load_file(folder / model_file(fold.removeprefix("fold-"), seed)))
+            load_state(model, load_file(folder / model_file(fold, seed)))
             models.append(model)
+        network = Ensemble(models, len(about["folds"]), about["temperature"], about["mean"], about["std"], about["flips"], about["zoom"])
     except FileNotFoundError as error:
         raise SystemExit(f"{error.filename}: not there. `make export` writes a model package, after `dvc repro`") from None
     except Exception as error:  # json, safetensors and torch each have their own for a file that is not what it should be
         raise SystemExit(f"{folder}: no model package, or damaged ({type(error).__name__} {error}). `make export` writes one") from None
-    network = Ensemble(models, list(about["temperatures"].values()), about["mean"], about["std"], about["flips"], about["zoom"])
     return Package(about, network.to(pick_device()).eval(), Likeness(**_plain(likeness), planes=about["planes"]))
 
 

@@ -8,7 +8,6 @@ FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": 
 def model_card(facts: Facts) -> str:
     """Markdown; every figure in it is one of the facts."""
     params, summary, calibration, split = facts.params, facts.summary, facts.calibration, facts.split
-    temperatures = calibration["temperature"].values()
     worst = facts.slices["slices"][0] if facts.slices["slices"] else None
     epochs = f"{params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept"
     lines = [
@@ -28,7 +27,7 @@ def model_card(facts: Facts) -> str:
         f"one for each of {summary['folds']} fold(s) and {summary['seeds']} seed(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
         f"- Pretrained weights: {facts.weights['origin']}{', ' + facts.weights['licence'] if facts.weights.get('licence') else ''}.",
         f"- Training: {FITTED.get(params.model.head, epochs)}.",
-        f"- Calibration: a temperature a fold, {min(temperatures):.2f} to {max(temperatures):.2f}, fitted on validation pictures.",
+        f"- Calibration: {_temperature(calibration)}.",
         "",
         "## Data",
         "",
@@ -76,6 +75,16 @@ def _row(title: str, figure: dict) -> str:
     if figure["mean"] is None:
         return f"| {title} | undefined | |"
     return f"| {title} | {figure['mean']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+
+
+def _temperature(calibration: dict) -> str:
+    before, after = calibration["validation_cross_entropy"].values()
+    if after is None:
+        return "none, since there are too few groups of validation pictures to check a temperature"
+    checked = f"cross-validated by group, takes their cross-entropy from {before:.3f} to {after:.3f}"
+    if calibration["temperature"] == 1:
+        return f"none, since a temperature that is fitted on validation pictures, {checked}"
+    return f"one temperature for all folds, {calibration['temperature']:.2f}, which is fitted on validation pictures and, {checked}"
 
 
 def _answers(calibration: dict) -> str:

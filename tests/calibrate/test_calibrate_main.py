@@ -12,19 +12,19 @@ from stages.calibrate import __main__ as calibrate
 from stages.catalog import CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_table
 
 CLASSES = ["glioma", "notumor", "pituitary"]
-TOO_SURE = {0: 1.5, 1: 3.0}  # by fold
+TOO_SURE = 2.0
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two folds whose models are too sure of themselves, each in its own measure."""
+    """Two folds whose models are too sure of themselves."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     random = np.random.default_rng(0)
     tables = []
-    for fold, times in TOO_SURE.items():
+    for fold in range(2):
         logits = random.normal(size=(4000, 3)) * 2
-        labels = (softmax(logits / times, axis=1).cumsum(1) < random.random((4000, 1))).sum(1)
+        labels = (softmax(logits / TOO_SURE, axis=1).cumsum(1) < random.random((4000, 1))).sum(1)
         table = pd.DataFrame(softmax(logits, axis=1).round(6), columns=[f"p_{name}" for name in CLASSES])
         names = np.array(CLASSES)
         table = table.assign(fold=fold, label=names[labels], predicted=names[logits.argmax(1)])
@@ -41,10 +41,11 @@ def results() -> tuple[dict, dict]:
     return json.loads(Path("data/calibration.json").read_text()), json.loads(Path("metrics/calibration.json").read_text())
 
 
-def test_each_fold_gets_the_temperature_of_its_model(project):
+def test_the_folds_get_the_temperature_of_their_models(project):
     calibrate.main()
-    temperatures, metrics = results()
-    assert temperatures == pytest.approx({f"fold-{fold}": times for fold, times in TOO_SURE.items()}, rel=0.1)
+    calibration, metrics = results()
+    assert calibration == {"temperature": metrics["temperature"]} == {"temperature": pytest.approx(TOO_SURE, rel=0.1)}
+    assert metrics["validation_cross_entropy"]["after"] < metrics["validation_cross_entropy"]["before"] - 0.1
     before, after = metrics["before"], metrics["after"]
     assert before["ece"]["mean"] > 0.1 and after["ece"]["mean"] < 0.03
     assert after["ece"]["low"] <= after["ece"]["mean"] <= after["ece"]["high"]
@@ -52,6 +53,26 @@ def test_each_fold_gets_the_temperature_of_its_model(project):
     assert after["cross_entropy"] < before["cross_entropy"]
     answered = metrics["accuracy_of_answers"]
     assert answered["80% answered"] > answered["90% answered"] > answered["100% answered"]
+
+
+def test_a_single_fold_of_other_classes(project):
+    for path in (PREDICTIONS, VALIDATION_PREDICTIONS):
+        table = read_table(path)
+        names = {"label": table.label.replace("glioma", "tumor"), "predicted": table.predicted.replace("glioma", "tumor")}
+        write_table(table[table.fold == 1].assign(**names).rename(columns={"p_glioma": "p_tumor"}), path)
+    calibrate.main()
+    assert results()[0] == {"temperature": pytest.approx(TOO_SURE, rel=0.1)}
+
+
+def test_without_groups_to_check_it_nothing_is_scaled(project):
+    write_table(read_table(CLUSTERS).assign(group=0), CLUSTERS)
+    calibrate.main()
+    calibration, metrics = results()
+    assert calibration == {"temperature": 1} and metrics["temperature"] == 1
+    assert metrics["validation_cross_entropy"]["before"] > 0 and metrics["validation_cross_entropy"]["after"] is None
+    for key in ("mean", "std"):
+        assert metrics["after"]["ece"][key] == pytest.approx(metrics["before"]["ece"][key], abs=1e-4)
+    assert metrics["after"]["cross_entropy"] == metrics["before"]["cross_entropy"]
 
 
 def test_the_test_labels_have_no_say_in_the_temperature(project):

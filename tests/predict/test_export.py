@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 import torch
 
+from stages.catalog import CALIBRATION
 from stages.predict import package
 from tools import export
 
@@ -16,7 +17,8 @@ def test_the_package_holds_all_that_it_promises(project):
     assert names == {"package.json", "likeness.safetensors", "model.onnx", "README.md"} | weights
     about = json.loads((package.PACKAGE / "package.json").read_text())
     assert about["classes"] == project.classes
-    assert sorted(about["temperatures"]) == ["fold-0", "fold-1"]
+    assert about["folds"] == [0, 1]
+    assert about["temperature"] == json.loads(CALIBRATION.read_text())["temperature"]
     assert about["planes"] == ["axial", "coronal", "sagittal"]
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from synthetic import encode
 
 from stages.calibrate import temperature
-from stages.catalog import CALIBRATION, PREDICTIONS, read_table
+from stages.catalog import PREDICTIONS, read_table
 from stages.predict import __main__ as command
 from stages.predict import package, predictor
 from stages.predict.inputs import read_all
@@ -38,19 +39,23 @@ def picture(row: int = 0) -> tuple[str, bytes]:
         return image_id, archive.read(image_id.removeprefix("phantom/"))
 
 
-def test_the_ensemble_is_the_mean_of_the_calibrated_folds(project):
+def test_the_ensemble_is_the_mean_of_the_calibrated_folds(project, tmp_path):
     table = read_table(PREDICTIONS)
     image_id, content = picture()
-    loaded = package.load(package.PACKAGE)
+    # Random networks get no temperature: this package has one.
+    folder = shutil.copytree(package.PACKAGE, tmp_path / "export")
+    about = json.loads((folder / "package.json").read_text())
+    (folder / "package.json").write_text(json.dumps(about | {"temperature": 0.2}))
+    loaded = package.load(folder)
     row = next(predict(loaded, [(image_id, content)]))
     own = table[table.image_id == image_id].iloc[0]
     names = [f"p_{name}" for name in project.classes]
     # One fold's share is what evaluate predicted, its seeds together, and calibrate scaled; the other one follows from the networks of
     # that fold alone.
-    first = temperature.apply(own[names].to_numpy(float)[None], json.loads(CALIBRATION.read_text())[f"fold-{own.fold}"])[0]
+    first = temperature.apply(own[names].to_numpy(float)[None], 0.2)[0]
     network = loaded.network
     other = 1 - int(own.fold)
-    network.models, network.temperatures = network.models[2 * other : 2 * other + 2], network.temperatures[other : other + 1]
+    network.models, network.folds = network.models[2 * other : 2 * other + 2], 1
     second = next(predict(loaded, [(image_id, content)]))
     expected = (first + [second[name] for name in names]) / 2
     assert [row[name] for name in names] == pytest.approx(expected, abs=2e-4)
@@ -165,7 +170,7 @@ def test_a_missing_package_says_what_to_do(tmp_path):
         package.load(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"temperatures": {"fold-0": 1}, "seeds": [0]}'], ids=repr)
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"folds": [0], "temperature": 1, "seeds": [0]}'], ids=repr)
 def test_a_damaged_package_is_one_line(tmp_path, content):
     (tmp_path / "package.json").write_bytes(content)
     save_file({"a": torch.zeros(1)}, tmp_path / "likeness.safetensors")

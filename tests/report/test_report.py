@@ -209,3 +209,17 @@ def test_several_seeds_are_shown_together_and_alone(run):
     assert row[4:6] == [f"{figure['seed_mean']:.3f}", f"{figure['seed_std']:.3f}"] == ["0.790", "0.010"]
     assert [row[:2] for row in page.rows["folds"][-3:]] == [["seed 0", "0.800"], ["seed 1", "0.790"], ["seed 2", "0.780"]]
     assert "fold 1, seed 2 epoch 2" in page.text["learning"]
+
+
+def test_it_says_which_temperature_was_taken_and_why(run):
+    path = Path("metrics/calibration.json")
+    calibration = json.loads(path.read_text())
+    for temperature, after, said in (
+        (1.378, 0.1, "One temperature for all folds, 1.38, fitted on validation pictures alone: cross-validated by group it takes their cross-entropy from 0.200 to 0.100."),
+        (1.0, 0.3, "No temperature: one that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.200 to 0.300."),
+        (1.0, None, "No temperature: there are too few groups of validation pictures to check one."),
+    ):  # fmt: skip
+        found = {"temperature": temperature, "validation_cross_entropy": {"before": 0.2, "after": after}}
+        path.write_text(json.dumps(calibration | found))
+        report()
+        assert said in read()[1].text["calibration"]

@@ -80,3 +80,14 @@ def test_a_fitted_classifier_is_told_from_a_trained_one(project):
     fitted = dataclasses.replace(facts, params=params)
     for text in (model_card(fitted), dict(answers(fitted))["Training"]):
         assert "support vector machine" in text and "epochs" not in text
+
+
+def test_the_card_says_which_temperature_was_taken_and_why(project):
+    facts = read_facts(load_params())
+    for temperature, after, told in (
+        (1.378, 0.15, "one temperature for all folds, 1.38, which is fitted on validation pictures and, cross-validated by group, takes their cross-entropy from 0.200 to 0.150"),
+        (1.0, 0.25, "none, since a temperature that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.200 to 0.250"),
+        (1.0, None, "none, since there are too few groups of validation pictures to check a temperature"),
+    ):  # fmt: skip
+        facts.calibration.update(temperature=temperature, validation_cross_entropy={"before": 0.2, "after": after})
+        assert f"- Calibration: {told}.\n" in model_card(facts)

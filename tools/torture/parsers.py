@@ -12,7 +12,7 @@ from tools.torture.project import Project
 from tools.torture.stage import MEGABYTES
 
 CSV = b'sha256,label,patient,plane\nab12,glioma,7,axial\n"c""d",exclude,,\n'
-PACKAGE = b'{"temperatures": {"fold-0": 1.0}, "seeds": [0], "backbone": "mobilenetv3_small_050", "classes": ["a", "b"], "image_size": 32}'
+PACKAGE = b'{"folds": [0], "temperature": 1.0, "seeds": [0], "backbone": "mobilenetv3_small_050", "classes": ["a", "b"], "image_size": 32}'
 
 
 def fuzzed(project: Project, tries: int, rng: np.random.Generator) -> list[str]:

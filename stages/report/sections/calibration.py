@@ -14,7 +14,6 @@ NAMES = {"ece": "Expected calibration error", "brier": "Brier score (0 to 2)"}
 
 def context(results: Results) -> dict:
     calibration = json.loads(Path("metrics/calibration.json").read_text())
-    temperatures = list(calibration["temperature"].values())
     rows = [{"name": title, "before": calibration["before"][key], "after": calibration["after"][key]} for key, title in NAMES.items()]
 
     table = read_table("metrics/plots/calibration.csv")
@@ -29,4 +28,9 @@ def context(results: Results) -> dict:
         lines=[Line(name, c.answered.astype(float), c.accuracy.astype(float), n, int(name != "all")) for n, (name, c) in enumerate(curves)],
         x_range=(0, 1),
     )
-    return {"low": min(temperatures), "high": max(temperatures), "rows": rows, "charts": [reliability, abstention]}
+    return {
+        "temperature": calibration["temperature"],
+        "validation": calibration["validation_cross_entropy"],
+        "rows": rows,
+        "charts": [reliability, abstention],
+    }
