@@ -4,10 +4,13 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
-.PHONY: demo test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
+.PHONY: demo help test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
+
+help:  ## this list
+	@sed -En 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
 
 test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all tests
 	python -m pytest
@@ -15,11 +18,11 @@ test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all test
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
 	python -m tools.check $(if $(BASE),--base $(BASE))
 
-lint: .venv/installed
+lint: .venv/installed  ## ruff's checks, and its format
 	ruff check .
 	ruff format --check .
 
-readme: .venv/installed  ## the README's result tables, from metrics/
+readme: .venv/installed  ## the result tables of README.md and docs/recipes.md, from metrics/
 	python -m tools.readme
 
 recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
@@ -73,5 +76,5 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	.venv/$*/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[$*]'
 	touch $@
 
-clean:
+clean:  ## remove demo/, export/, caches, and .scratch/ with the trainings that no result holds yet
 	rm -rf demo export .scratch .pytest_cache .ruff_cache
