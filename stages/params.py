@@ -119,7 +119,10 @@ class Preprocess(Section):
 
 class Model(Section):
     backbone: Name = Field(description="a timm model, or torchvision.<name>")
-    weights: Name = Field(description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file")
+    weights: Name = Field(
+        description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file, which DVC knows by "
+        "its name alone: `dvc repro -f -s weights` reads one that changed"
+    )
     image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
     freeze: Freezing = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
     head: Head = Field(
