@@ -4,22 +4,25 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
-.PHONY: demo test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
+.PHONY: demo help test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
 
+help:  ## this list
+	@sed -En 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
+
 test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all tests
-	python -m pytest
+	python -m pytest --cov=stages --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
 	python -m tools.check $(if $(BASE),--base $(BASE))
 
-lint: .venv/installed
+lint: .venv/installed  ## ruff's checks, and its format
 	ruff check .
 	ruff format --check .
 
-readme: .venv/installed  ## the README's result tables, from metrics/
+readme: .venv/installed  ## the result tables of README.md and docs/recipes.md, from metrics/
 	python -m tools.readme
 
 recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
@@ -49,7 +52,7 @@ export: .venv/installed  ## the trained models as one folder, export/, for `pyth
 serve: .venv/serve/installed  ## a local web page that classifies pictures, with the models that `make export` packed
 	.venv/serve/bin/python -m tools.serve
 
-lock: .venv/installed .venv/serve/installed  ## requirements*.lock from what is installed
+lock: .venv/installed .venv/serve/installed .venv/cluster/installed  ## requirements*.lock from what is installed
 	python -m tools.lock
 
 .venv/installed: requirements.lock
@@ -65,13 +68,13 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	$(BIN)/python -m venv --clear $(@:/bin/python=)
 	$(BIN)/python $(SITE) > "$$($@ $(SITE))/pipeline.pth"
 
-.venv/serve/installed: .venv/serve/bin/python requirements-serve.lock
-	.venv/serve/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-serve.lock
+.venv/serve/installed .venv/cluster/installed: .venv/%/installed: .venv/%/bin/python requirements-%.lock
+	.venv/$*/bin/python -m pip install --quiet --upgrade-strategy only-if-needed -r requirements-$*.lock
 	touch $@
 
-.venv/bench/installed .venv/torture/installed .venv/cluster/installed: .venv/%/installed: .venv/%/bin/python pyproject.toml
+.venv/bench/installed .venv/torture/installed: .venv/%/installed: .venv/%/bin/python pyproject.toml
 	.venv/$*/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[$*]'
 	touch $@
 
-clean:
+clean:  ## remove demo/, export/, caches, and .scratch/ with the trainings that no result holds yet
 	rm -rf demo export .scratch .pytest_cache .ruff_cache

@@ -1,62 +1,76 @@
-"""The leaderboard as one picture: published accuracy against ours, a line a system."""
+"""The leaderboard as one picture: the accuracy of the published systems that were run, and of ours on the three sets, by protocol."""
 
+import textwrap
 from collections.abc import Collection
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 matplotlib.use("agg")
 
-ROW = 0.2  # inches a system
+ROW = 0.25  # inches a line
+FIGURES = ["published", "same_protocol", "distinct", "honest"]
+OURS = r"^ours-(?P<network>\w+)-\w+-merged-(?P<copies>naive|distinct)$"
 
 
 def draw(table: pd.DataFrame, changed: Collection[str], path: Path) -> None:
-    """Write a PNG; table holds the leaderboard's rows of one metric, one a system. A system without any figure is left out.
+    """Write a PNG; table holds the leaderboard's rows of one metric, one a system. What was not run is left out.
 
-    A system of our own that is there for every copy and for distinct pictures is one line: honestly both are the same.
-    changed: the recipes that were run otherwise than they say, which get a star.
+    changed: the recipes that were run otherwise than they say; published ones among them get a star.
     """
-    table = _with_distinct(table.assign(star=table.recipe.isin(changed)))
-    table = table[table[["published", "same_protocol", "distinct", "honest"]].notna().any(axis=1)]
-    order = {"by": ["ours", "document", "published"], "ascending": [True, True, False]}
-    table = table.assign(ours=table.document == "ours").sort_values(**order, kind="stable").reset_index(drop=True)
-    y = np.arange(len(table))
-    figure = Figure(figsize=(10, ROW * len(table) + 1.2), layout="constrained")
-    panel = figure.subplots()
-    panel.hlines(y, 0, 1, color="0.92", linewidth=0.8, zorder=0)
-    panel.scatter(table.published, y, facecolors="none", edgecolors="black", s=30, label="published")
-    panel.scatter(table.same_protocol, y, marker="x", color="tab:orange", s=26, label="ours, the authors' protocol")
-    panel.scatter(table.distinct, y, marker="+", color="tab:green", s=36, label="ours, each picture once")
-    known = table.honest_low.notna()
-    panel.hlines(y[known], table.honest_low[known], table.honest_high[known], color="tab:blue", linewidth=2)
-    panel.scatter(table.honest, y, color="tab:blue", s=24, label="ours, honest, 95 % interval")
-    for start in np.flatnonzero(table.document != table.document.shift())[1:]:
-        panel.axhline(start - 0.5, color="0.5", linewidth=0.8)
-    panel.set_yticks(y, table.recipe + table.star.map({True: "*", False: ""}), fontsize=7)
-    for label, run in zip(panel.get_yticklabels(), table[["same_protocol", "distinct", "honest"]].notna().any(axis=1), strict=True):
-        label.set_color("black" if run else "0.55")
-    lowest = table[["published", "same_protocol", "distinct", "honest", "honest_low"]].min().min()
-    panel.set(xlim=(np.floor(lowest * 20) / 20 - 0.02, 1.01), ylim=(len(table) - 0.5, -0.5), xlabel="Accuracy on the test pictures")
-    panel.grid(axis="x", alpha=0.3)
-    figure.legend(
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-        title="Published systems in grey were not run, those with a star otherwise than published",
-    )
+    published, ours = _published(table), _ours(table)
+    heights = [max(len(part), 1) * ROW for part in (published, ours)]
+    figure = Figure(figsize=(10, sum(heights) + 2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=heights, sharex=True)
+
+    _lines(upper, published, published.document)
+    upper.set_title("Published systems that were run; *: otherwise than published", fontsize=11)
+    upper.set_yticks(range(len(published)), [name + "*" * (name in changed) for name in published.recipe])
+
+    _lines(lower, ours, ours.training)
+    lower.set_title("EfficientNet-Lite0, 1 and 2, from top to bottom, on Sartaj, Nickparvar and Crystal Clean together", fontsize=11)
+    middles = ours.reset_index().groupby("training", sort=False)["index"].mean()
+    lower.set_yticks(middles, [textwrap.fill(title, 28) for title in middles.index])
+
+    lowest = pd.concat([published, ours])[[*FIGURES, "honest_low"]].min().min()
+    lower.set(xlim=(0 if np.isnan(lowest) else lowest - 0.02, 1.01), xlabel="Accuracy on the test pictures")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100, metadata={"Software": None})  # the version of matplotlib would change the bytes
 
 
-def _with_distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """A column distinct more: of `ours-...-naive` the figure of `ours-...-distinct` under the same protocol, whose own row goes."""
-    named = table.recipe.where(table.document == "ours").str.extract("^(?P<system>.+)-(?P<copies>naive|distinct)$")
-    naive, distinct = (table[named.copies == copies].set_index(named.system[named.copies == copies]) for copies in ("naive", "distinct"))
-    pairs = naive.combine_first(distinct)
-    pairs = pairs.assign(
-        same_protocol=naive.same_protocol, distinct=distinct.same_protocol, star=pairs.index.isin(named.system[table.star])
-    )
-    others = table[named.system.isna()].assign(distinct=np.nan)
-    return pd.concat([others, pairs.assign(recipe=pairs.index)], ignore_index=True)
+def _published(table: pd.DataFrame) -> pd.DataFrame:
+    """The documents' systems that have a result, document by document, the highest published first."""
+    run = table[(table.document != "ours") & table[["same_protocol", "honest"]].notna().any(axis=1)]
+    run = run.sort_values(["document", "published"], ascending=[True, False], kind="stable", ignore_index=True)
+    return run.assign(distinct=np.nan)
+
+
+def _ours(table: pd.DataFrame) -> pd.DataFrame:
+    """Our systems on the three sets that have a result, by training (its title), the best on new patients first, then by network.
+
+    `...-naive` and `...-distinct` are one line: distinct is the latter's accuracy under the same protocol; honestly both are one run.
+    """
+    table = table.join(table.recipe.str.extract(OURS)).assign(training=table.table.str.split("; ").str[1])
+    naive, distinct = (table[table.copies == copies].set_index(["training", "network"]) for copies in ("naive", "distinct"))
+    pairs = naive.combine_first(distinct).assign(same_protocol=naive.same_protocol, distinct=distinct.same_protocol)
+    pairs = pairs[pairs[FIGURES].notna().any(axis=1)].reset_index()
+    best = pairs.groupby("training").honest.transform("mean")
+    return pairs.assign(best=best).sort_values(["best", "training", "network"], ascending=[False, True, True], ignore_index=True)
+
+
+def _lines(panel: Axes, table: pd.DataFrame, blocks: pd.Series) -> None:
+    """A line a row of the table, a rule between blocks."""
+    y = np.arange(len(table))
+    panel.scatter(table.published, y, facecolors="none", edgecolors="black", s=45, label="published")
+    panel.scatter(table.same_protocol, y, marker="x", color="tab:orange", s=40, label="every copy, authors' protocol")
+    panel.scatter(table.distinct, y, marker="+", color="tab:green", s=55, label="each picture once, at random")
+    panel.hlines(y, table.honest_low, table.honest_high, color="tab:blue", linewidth=2)
+    panel.scatter(table.honest, y, color="tab:blue", s=30, label="new patients, 95 % interval")
+    for start in np.flatnonzero(blocks != blocks.shift())[1:]:
+        panel.axhline(start - 0.5, color="0.5", linewidth=0.8)
+    panel.set_ylim(max(len(table), 1) - 0.5, -0.5)
+    panel.grid(axis="x", alpha=0.3)

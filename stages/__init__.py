@@ -1,11 +1,12 @@
 """The pipeline's stages. What the machine refuses to one of them, and an interruption, end it with one line at most and not with a traceback;
-and where DVC runs one that fails, its earlier outputs come back.
+and where DVC runs one that fails, its earlier outputs come back. A stage that reads no arguments gets none: they are answered here, before it runs.
 """
 
 import errno
 import os
 import re
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from stages.rollback import supervise
@@ -38,6 +39,27 @@ def _errno(error: BaseException) -> int | None:
     return int(told[1]) if told else None
 
 
+def _answer(arguments: list[str]) -> None:
+    """Exit with what the module does that `python -m` is about to run, or with a refusal, unless it reads its arguments itself."""
+    name = sys.orig_argv[-len(arguments) - 1].removeprefix("-m")
+    place = Path(__file__).parents[1].joinpath(*name.split("."))
+    file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+    source = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if not source or re.search(r"\bargparse\b|\bsys\.argv\b", source):
+        return
+    if {"-h", "--help"} & {*arguments}:
+        import ast
+
+        print((ast.get_docstring(ast.parse(source)) or name).split("\n\n")[0])
+        sys.exit()
+    sys.exit(
+        f"python -m {name} takes no arguments, and was given {' '.join(arguments)}; what it does is set in params.yaml (python -m stages.params)"
+    )
+
+
 sys.excepthook = _tell
-if sys.argv[0] == "-m" and "DVC_STAGE" in os.environ and hasattr(os, "fork"):  # `python -m stages...`, before anything else is imported
-    supervise(os.environ["DVC_STAGE"].rpartition(":")[2])
+if sys.argv[0] == "-m":  # `python -m stages...`, before anything else is imported
+    if "DVC_STAGE" in os.environ and hasattr(os, "fork"):
+        supervise(os.environ["DVC_STAGE"].rpartition(":")[2])
+    if sys.argv[1:]:
+        _answer(sys.argv[1:])

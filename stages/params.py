@@ -3,6 +3,7 @@
 `python -m stages.params` checks params.yaml and prints this table.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,11 +28,19 @@ def _distinct(values: list) -> list:
     return values
 
 
+def _freezing(rule: str) -> str:
+    if not re.fullmatch(r"none|backbone|(first|all but last) [1-9][0-9]*", rule):
+        raise ValueError('there are "none", "backbone", "first N" and "all but last N", with N from 1')
+    return rule
+
+
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
+Name = Annotated[str, Field(min_length=1)]
+Freezing = Annotated[str, AfterValidator(_freezing)]
 Head = Annotated[str, Field(pattern=r"^(linear|pooled|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -80,7 +89,9 @@ class Split(Section):
         description="a fold of kfold whose test pictures are left out: the folds are made of the others, to choose settings on; null: of all"
     )
     test_fraction: Fraction = Field(description="share of pictures that holdout tests on")
-    validation_fraction: Fraction = Field(description="share of the pictures left for training that choose the epoch")
+    validation_fraction: Annotated[Fraction, Field(gt=0)] = Field(
+        description="share of the pictures left for training that choose the epoch, and on which the temperature is fitted"
+    )
     train_sources: list[str] = Field(description="sources that protocol source trains on")
     test_sources: list[str] = Field(description="sources that protocol source tests on")
     train_planes: list[Plane] = Field(description="planes of the training pictures: axial, coronal, sagittal; none named, every picture")
@@ -107,10 +118,13 @@ class Preprocess(Section):
 
 
 class Model(Section):
-    backbone: str = Field(description="a timm model, or torchvision.<name>")
-    weights: str = Field(description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file")
+    backbone: Name = Field(description="a timm model, or torchvision.<name>")
+    weights: Name = Field(
+        description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file, which DVC knows by "
+        "its name alone: `dvc repro -f -s weights` reads one that changed"
+    )
     image_size: Annotated[int, Field(ge=16)] = Field(description="side of the square input, pixels")
-    freeze: str = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
+    freeze: Freezing = Field(description='"none", "backbone" (all but the head), "first N" or "all but last N" layers')
     head: Head = Field(
         description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others), or "pooled" (VGG '
         'without any), or "svm" or "knn", '
@@ -183,7 +197,7 @@ class Aggregate(Section):
 
 
 class Explain(Section):
-    layer: str = Field(description='whose Grad-CAM is shown: "auto", by the architecture, or the path of a module')
+    layer: Name = Field(description='whose Grad-CAM is shown: "auto", by the architecture, or the path of a module')
     pictures: Count = Field(description="test pictures to explain, at most, for each class and outcome (right, wrong)")
 
 

@@ -22,6 +22,13 @@ def set_params(**values) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
+def copy_params() -> None:
+    """params.yaml of the project and its registry of data sets."""
+    Path("data").mkdir()
+    for name in ("params.yaml", "data/sources.yaml"):
+        shutil.copy(ROOT / name, name)
+
+
 def lay_out_project(folder: Path, sources: dict) -> None:
     """params.yaml of the project with these sources, their registry, no annotations and no corrections."""
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")

@@ -56,7 +56,10 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("split.protocol", "k-fold"), ("split.folds", 1), ("split.test_fraction", 1.0), ("dedupe.same", 98), ("data.sources", []),
         ("data.sources", ["sartaj", "sartaj"]), ("split.seed", -1), ("aggregate.seed", -1),
         ("data.sources", "sartaj"), ("balance.rotations", ["left"]), ("model", None), ("train.augment", 3), ("split.within", -1), ("split.within", "0"),
-        ("evaluate.bins", 0), ("evaluate.bins", 101), ("evaluate.bins", 10**9), ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
+        ("evaluate.bins", 0), ("evaluate.bins", 101), ("evaluate.bins", 10**9),
+        ("model.freeze", "frist 3"), ("model.freeze", "first 0"), ("model.freeze", "first"), ("model.freeze", 3), ("model.freeze", ""),
+        ("split.validation_fraction", 0), ("split.validation_fraction", 1), ("model.backbone", ""), ("model.weights", ""), ("explain.layer", ""),
+        ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],
 )  # fmt: skip
 def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, value):
@@ -66,6 +69,18 @@ def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, valu
 @pytest.mark.parametrize("key", ["train.lr", "split", "train.augment.mirror"])
 def test_missing_key_is_one_line_that_names_it(refusal, key):
     assert refusal(key).startswith(f"params.yaml: {key}: Field required")
+
+
+@pytest.mark.parametrize("rule", ["none", "backbone", "first 3", "all but last 12"])
+def test_every_freezing_rule_of_the_network_is_taken(tmp_path, rule):
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text().replace("freeze: none", f"freeze: {rule}"))
+    assert load_params(params).model.freeze == rule
+
+
+def test_another_freezing_rule_is_answered_with_those_that_there_are(refusal):
+    line = refusal("model.freeze", "frist 3")
+    assert all(rule in line for rule in ('"none"', '"backbone"', '"first N"', '"all but last N"', "got 'frist 3'"))
 
 
 def test_neighbours_below_copies_only(refusal):

@@ -1,4 +1,4 @@
-"""How a stage ends when the machine refuses something, or the user interrupts it (stages/__init__.py)."""
+"""How a stage ends when the machine refuses something, the user interrupts it, or it is given arguments (stages/__init__.py)."""
 
 import os
 import signal
@@ -59,3 +59,30 @@ def test_a_mistake_of_ours_still_shows_where():
 def test_ctrl_c_says_nothing():
     ended = end_of("-c", f"import os, stages; os.kill(os.getpid(), {signal.SIGINT:d})")
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+WITHOUT_ARGUMENTS = sorted({path.parent.name for path in ROOT.glob("stages/*/__main__.py")} - {"download", "predict"}) + ["params"]
+
+
+@pytest.mark.parametrize("stage", WITHOUT_ARGUMENTS)
+def test_help_is_what_the_stage_does_and_runs_nothing(small_project, stage):
+    before = sorted(small_project.rglob("*"))
+    ended = end_of("-m", f"stages.{stage}", "--help")
+    source = next(path for path in (ROOT / f"stages/{stage}/__main__.py", ROOT / f"stages/{stage}.py") if path.exists()).read_text()
+    assert (ended.returncode, ended.stderr) == (0, "") and sorted(small_project.rglob("*")) == before
+    assert len(ended.stdout) > 40 and source.startswith(f'"""{ended.stdout.rstrip()}')
+
+
+def test_arguments_that_a_stage_does_not_know_are_refused(small_project):
+    ended = end_of("-W", "ignore", "-m", "stages.merge", "sartaj", "nickparvar")
+    assert ended.returncode == 1 and ended.stderr == (
+        "python -m stages.merge takes no arguments, and was given sartaj nickparvar; "
+        "what it does is set in params.yaml (python -m stages.params)\n"
+    )
+    assert not Path("data/merged").exists()
+
+
+@pytest.mark.parametrize("stage", ["download", "predict"])
+def test_stages_with_arguments_answer_themselves(small_project, stage):
+    ended = end_of("-m", f"stages.{stage}", "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith(f"usage: python -m stages.{stage}")

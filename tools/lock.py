@@ -1,6 +1,5 @@
-"""Write requirements.lock, the exact versions of what is installed here, project and development packages alike, and requirements-serve.lock.
-
-The latter holds what lies in front of them in .venv/serve, for the web page alone.
+"""Write requirements.lock, the exact versions of what is installed here, project and development packages alike, and
+requirements-serve.lock and requirements-cluster.lock: what lies in front of them in .venv/serve, for the web page, and in .venv/cluster, for the grid.
 """
 
 import re
@@ -20,12 +19,14 @@ HEADER = """\
 
 def main() -> None:
     write(Path("requirements.lock"), Path(sys.executable))
-    write(Path("requirements-serve.lock"), Path(sys.prefix) / "serve/bin/python")
+    for name in ("serve", "cluster"):
+        write(Path(f"requirements-{name}.lock"), Path(sys.prefix) / name / "bin/python")
 
 
 def write(lock: Path, python: Path) -> None:
     """The packages of python's own environment, not of one behind it."""
-    frozen = subprocess.run([python, "-m", "pip", "freeze", "--all", "--local"], check=True, capture_output=True, text=True).stdout
+    command = [python, "-m", "pip", "freeze", "--all", "--local", "--exclude-editable"]
+    frozen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = [
         re.sub(r"\+[\w.]+$", "", line) for line in frozen.splitlines() if not PINNED_BY_TORCH.match(line) and not INSTALLERS.match(line)
     ]

@@ -112,14 +112,16 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
     """
     folder = Path() if recipe == DEFAULT else lay_out_if_whole(recipe, protocol, changes)
     stages, elsewhere, written = _pipeline(), _stages_elsewhere(recipe == DEFAULT), results(recipe == DEFAULT)
-    needed = {dep for name in elsewhere for dep in stages[name]["deps"]}.difference(written)
+    entries = [entry for name in elsewhere for entry in stages[name].get("params", [])]
+    registries = {path for entry in entries if isinstance(entry, dict) for path in entry}  # params in other files than params.yaml
+    needed = {dep for name in elsewhere for dep in stages[name]["deps"]}.difference(written) | registries
     reproduce(folder, [name for name in stages if needed & set(_outs(stages[name]))], environment())
 
     params = yaml.safe_load((folder / "params.yaml").read_text())
     return folder, Cell(
         changes=changes,
         stages=elsewhere,
-        params={key: _look_up(params, key) for name in elsewhere for key in stages[name].get("params", [])},
+        params={key: _look_up(params, key) for key in entries if isinstance(key, str)},
         files={path: digest(folder / path) for path in _files(folder, needed.union(BESIDE))},
         results=written,
     )

@@ -1,4 +1,4 @@
-"""Write the README's result tables from metrics/ and benchmarks/results/, so that they cannot say anything else."""
+"""Write the result tables of README.md and docs/recipes.md from metrics/ and benchmarks/results/, so that they cannot say anything else."""
 
 import json
 from pathlib import Path
@@ -11,33 +11,41 @@ from benchmarks.recipes import FOLDER
 from stages.report.sections.summary import NAMES
 from tools.markers import replace_part
 
-README = Path("README.md")
+README, RECIPES = Path("README.md"), Path("docs/recipes.md")
 FILES = ("summary", "dedupe", "split", "leaderboard")
 NOT_RUN = "–"
 
 
 def main() -> None:
-    for name, text in tables().items():
-        replace_part(README, name, text)
+    for (document, name), text in tables().items():
+        replace_part(document, name, text)
 
 
-def tables() -> dict[str, str]:
-    """Marker name -> Markdown table, from the metrics and results that are there now."""
+def tables() -> dict[tuple[Path, str], str]:
+    """Document and marker in it -> Markdown table, from the metrics and results that are there now."""
     summary, dedupe, split, leaderboard = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in FILES)
     return {
-        "results": _results(summary),
-        "leaks": _leaks(dedupe, split),
-        "leaderboard": _published(leaderboard["rows"]),
-        "ours": _ours(leaderboard["rows"]),
+        (README, "results"): _results(summary),
+        (README, "leaks"): _leaks(dedupe, split),
+        (README, "leaderboard"): _published(leaderboard["rows"]),
+        (RECIPES, "ours"): _ours(leaderboard["rows"]),
     }
 
 
 def _results(summary: dict) -> str:
-    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
     lines = [
         f"{summary['pictures']:,} distinct pictures of {summary['groups']} patients and groups, {summary['folds']} fold(s); "
         "mean over folds, standard deviation over folds, 95 % interval by bootstrap over groups.",
         "",
+        figures(summary),
+    ]
+    return "\n".join(lines)
+
+
+def figures(summary: dict) -> str:
+    """The figures of a summary as metrics/summary.json has them: a table of the whole and one of the classes."""
+    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
+    lines = [
         "| | mean | std | 95 % interval |",
         "| --- | ---: | ---: | :---: |",
         *(f"| {title} | {_row(summary[name])}" for name, title in NAMES.items()),
@@ -45,7 +53,7 @@ def _results(summary: dict) -> str:
         "| class | precision | recall | F1 | specificity |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(
-            f"| {name} | " + " | ".join(f"{summary[name][m]['mean']:.3f}" for m in ("precision", "recall", "f1", "specificity")) + " |"
+            f"| {name} | " + " | ".join(_share(summary[name][m]["mean"]) for m in ("precision", "recall", "f1", "specificity")) + " |"
             for name in classes
         ),
     ]
@@ -53,7 +61,11 @@ def _results(summary: dict) -> str:
 
 
 def _row(figure: dict) -> str:
-    return f"{figure['mean']:.3f} | {figure['std']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+    return f"{_share(figure['mean'])} | {_share(figure['std'])} | {_share(figure['low'])} to {_share(figure['high'])} |"
+
+
+def _share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _leaks(dedupe: dict, split: dict) -> str:

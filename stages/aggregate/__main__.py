@@ -11,6 +11,7 @@ import numpy as np
 from stages.aggregate.table import to_text
 from stages.bootstrap import draw_groups, summarise
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
+from stages.demonstration import is_demonstration
 from stages.params import load_params
 from stages.predictions import class_names, to_arrays
 from stages.scores import CLASS_METRICS, METRICS
@@ -39,7 +40,7 @@ def main() -> None:
     )
     seeds = json.loads(Path("metrics/evaluate.json").read_text())["seeds"].values()
     summary = {
-        "demonstration": bool(clusters.image_id.str.startswith("phantom/").any()),
+        "demonstration": is_demonstration(params.data.sources),
         "pictures": predictions.image_id.nunique(),
         "groups": groups.nunique(),
         "folds": predictions.fold.nunique(),

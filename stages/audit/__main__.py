@@ -13,6 +13,8 @@ import pandas as pd
 from stages.audit import sheet
 from stages.audit.suspects import suspects
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.demonstration import is_demonstration
+from stages.params import load_params
 from stages.predictions import class_names
 
 AUDIT = "metrics/audit.csv"
@@ -21,6 +23,7 @@ COLUMNS = ["image_id", "label", "suggested", "p_label", "p_suggested", "reason",
 
 
 def main() -> None:
+    demonstration = is_demonstration(load_params().data.sources)
     predictions, conflicts = read_table(PREDICTIONS), read_table(CONFLICTS)
     clusters = read_table(CLUSTERS).set_index("image_id")
     classes = class_names(predictions)
@@ -36,10 +39,11 @@ def main() -> None:
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     pixels = np.load(PIXELS, mmap_mode="r")
     shown = table.head(min(len(doubted), sheet.ROWS * sheet.COLUMNS))
-    sheet.draw(shown, [pixels[row_of[image_id]] for image_id in shown.image_id], SHEET)
+    sheet.draw(shown, [pixels[row_of[image_id]] for image_id in shown.image_id], demonstration, SHEET)
 
     pairs = doubted.groupby(["label", "suggested"]).size().sort_values(ascending=False, kind="stable")
     metrics = {
+        "demonstration": demonstration,
         "pictures": len(predictions),
         "doubted": len(doubted),
         "doubted_share": len(doubted) / len(predictions),

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stages.demonstration import titled
+
 matplotlib.use("agg")
 COLUMNS, ROWS = 6, 5
 
 
-def draw(suspects: pd.DataFrame, pictures: list[np.ndarray], path: Path) -> None:
+def draw(suspects: pd.DataFrame, pictures: list[np.ndarray], demonstration: bool, path: Path) -> None:
     """Write a PNG of the first suspects (columns label, suggested, p_suggested, patient) and their pictures, uint8 [S, S] each."""
     figure = Figure(figsize=(13, 13.5), layout="constrained")
-    figure.suptitle("Labels to check, most suspicious first: label → what the model says, out of fold")
+    figure.suptitle(titled("Labels to check, most suspicious first: label → what the model says, out of fold", demonstration))
     panels = figure.subplots(ROWS, COLUMNS)
     for panel in panels.flat:
         panel.set_axis_off()

@@ -27,7 +27,7 @@ def main(name: str) -> None:
     RAW.mkdir(parents=True, exist_ok=True)
     try:
         with _files(archive, scratch) as files:
-            contents = write_archive(files, packed_part)
+            contents = write_archive(files, packed_part, archive.editions)
         check_edition(name, archive, contents)
         facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
         facts |= {"members": contents.members, "bytes": contents.bytes, "sha256": contents.digest}

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import stat
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 from tqdm import tqdm
 
 from stages.archives import UTF_8, directory, seek_data
-from stages.sources import Archive
+from stages.sources import Archive, Edition
 
 CHUNK = 1 << 20  # bytes in memory at a time
 MAX_BYTES = 10**11  # unpacked size beyond which no set of pictures is plausible
@@ -145,24 +145,46 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def write_archive(files: Files, target: Path) -> Contents:
-    """Write the canonical zip, a chunk at a time, hashing what is copied.
+def write_archive(files: Files, target: Path, editions: Sequence[Edition] = ()) -> Contents:
+    """Write the canonical zip, a chunk at a time, hashing what is copied. A folder that wraps all members is left out if that makes them
+    one of the editions, and they are none with it.
 
     Exits, with target incomplete, on a member that occurs twice or is not of the size it was announced with, on an
     archive without members, and when the disk cannot hold it.
     """
-    digest = hashlib.sha256()
     with closing(sqlite3.connect("")) as tables:  # on the disk, and gone with the connection: members may be more than the memory holds
         count, total, names = _list(files.members, tables, target.stem)
         require_space(target.parent, total + 2 * names + 100 * count)
-        progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
-        with progress, zipfile.ZipFile(target, "w") as archive:
-            archive.filelist = _Written(tables)
-            for member in map(Member._make, tables.execute("SELECT path, size, place FROM members ORDER BY path")):
-                digest.update(f"{_copy(member, files.read, archive)} {member.path}\n".encode())
-                archive.NameToInfo.clear()
-                progress.update(member.size)
-    return Contents(count, total, digest.hexdigest())
+        wrappings = dict.fromkeys(["", _wrapping(tables)])
+        digests = _write(tables, files.read, target, total, *wrappings)
+        contents = {wrapping: Contents(count, total, digest) for wrapping, digest in zip(wrappings, digests, strict=True)}
+        wrapping = next((wrapping for wrapping in wrappings if is_known(contents[wrapping], editions)), "")
+        if wrapping:
+            _write(tables, files.read, target, total, wrapping)
+    return contents[wrapping]
+
+
+def _write(tables: sqlite3.Connection, read: Callable[[Member], Iterator[bytes]], target: Path, total: int, *wrappings: str) -> list[str]:
+    """Write the listed members without the first of these wrappings; the digest without each."""
+    digests = [hashlib.sha256() for _ in wrappings]
+    progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
+    with progress, zipfile.ZipFile(target, "w") as archive:
+        archive.filelist = _Written(tables)
+        for member in map(Member._make, tables.execute("SELECT path, size, place FROM members ORDER BY path")):
+            paths = [member.path.removeprefix(wrapping) for wrapping in wrappings]
+            sha256 = _copy(member, read, archive, paths[0])
+            for digest, path in zip(digests, paths, strict=True):
+                digest.update(f"{sha256} {path}\n".encode())
+            archive.NameToInfo.clear()
+            progress.update(member.size)
+    return [digest.hexdigest() for digest in digests]
+
+
+def _wrapping(tables: sqlite3.Connection) -> str:
+    """The top folder, with its slash, that all listed members lie in; empty if there is none such."""
+    first, last = tables.execute("SELECT min(path), max(path) FROM members").fetchone()
+    top = first[: first.find("/") + 1]
+    return top if last.startswith(top) else ""  # and so does all that sorts between them
 
 
 def _list(members: Iterable[Member], tables: sqlite3.Connection, name: str) -> tuple[int, int, int]:
@@ -185,6 +207,7 @@ class _Written:
 
     def __init__(self, tables: sqlite3.Connection):
         self._tables = tables
+        tables.execute("DROP TABLE IF EXISTS written")
         tables.execute("CREATE TABLE written (path TEXT, size INTEGER, checksum INTEGER, offset INTEGER)")
 
     def append(self, info: zipfile.ZipInfo) -> None:
@@ -208,9 +231,9 @@ def _info(path: str, size: int) -> zipfile.ZipInfo:
     return info
 
 
-def _copy(member: Member, read: Callable[[Member], Iterator[bytes]], archive: zipfile.ZipFile) -> str:
+def _copy(member: Member, read: Callable[[Member], Iterator[bytes]], archive: zipfile.ZipFile, path: str) -> str:
     sha256, size = hashlib.sha256(), 0
-    with archive.open(_info(member.path, member.size), "w") as file:
+    with archive.open(_info(path, member.size), "w") as file:
         for chunk in read(member):
             size += len(chunk)
             if size > member.size:
@@ -229,12 +252,17 @@ def require_space(folder: Path, need: int) -> None:
         raise SystemExit(f"{folder}: {need / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free; make room and run again")
 
 
+def is_known(contents: Contents, editions: Sequence[Edition]) -> bool:
+    """Whether these are the contents of one of the editions."""
+    return any(
+        edition.members == contents.members and edition.bytes in (None, contents.bytes) and edition.digest in (None, contents.digest)
+        for edition in editions
+    )
+
+
 def check_edition(name: str, archive: Archive, contents: Contents) -> None:
     """Exit unless the contents are one of the known editions of the archive, where any are known."""
-    for edition in archive.editions:
-        if edition.members == contents.members and edition.bytes in (None, contents.bytes) and edition.digest in (None, contents.digest):
-            return
-    if archive.editions:
+    if archive.editions and not is_known(contents, archive.editions):
         expected = " or ".join(_describe(edition.members, edition.bytes, edition.digest) for edition in archive.editions)
         raise SystemExit(
             f"{name}: {archive.slug} version {archive.version} is not a known edition: expected {expected}; "

@@ -20,6 +20,11 @@ def mirror_files(mirror: Path, slug: str) -> Iterator[Files]:
 
 
 def _locate(mirror: Path, slug: str) -> Path:
+    if not mirror.is_absolute() and not mirror.is_dir():
+        raise SystemExit(
+            f"BRAIN_MRI_MIRROR={mirror} is no folder in {Path.cwd()}; give it as an absolute path, "
+            "since DVC runs some experiments (--temp, --queue) in folders of their own"
+        )
     name = slug.split("/")[-1]
     places = [slug, f"{slug}.zip", f"{name}.zip", f"datasets/{slug}", name]  # the last two as in a Kaggle notebook
     for place in (mirror / place for place in places):

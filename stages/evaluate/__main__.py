@@ -28,6 +28,7 @@ from stages.catalog import (
     write_metrics,
     write_table,
 )
+from stages.demonstration import is_demonstration
 from stages.evaluate import curves, inference, overview
 from stages.model import load_state, recreate_model
 from stages.params import load_params
@@ -37,7 +38,8 @@ PLOTS = Path("metrics/plots")
 
 
 def main() -> None:
-    params = load_params().evaluate
+    params = load_params()
+    demonstration = is_demonstration(params.data.sources)
     about = json.loads((MODELS / "model.json").read_text())
     classes, seeds = about["classes"], about["seeds"]
     pixels = np.load(PIXELS, mmap_mode="r")
@@ -53,7 +55,9 @@ def main() -> None:
         for (fold, mine), (number, seed) in product(pictures.groupby("fold"), enumerate(seeds)):
             load_state(model, load_file(MODELS / model_file(fold, seed)))
             rows, predicted = mine.image_id.map(row_of).to_numpy(int), []
-            for batch in inference.probabilities(model, pixels, rows, about["mean"], about["std"], params.flips, params.zoom):
+            for batch in inference.probabilities(
+                model, pixels, rows, about["mean"], about["std"], params.evaluate.flips, params.evaluate.zoom
+            ):
                 if not np.isfinite(batch).all():
                     raise SystemExit(
                         f"Fold {fold}, seed {seed}: the model's outputs are not numbers; train it again with a smaller train.lr"
@@ -76,10 +80,11 @@ def main() -> None:
     folds = {fold: (test.fold == fold).to_numpy() for fold in test.fold.unique()}
 
     def scores(p: np.ndarray) -> list[dict]:
-        return [score(labels[mine], p[mine], classes, params.bins) for mine in folds.values()]
+        return [score(labels[mine], p[mine], classes, params.evaluate.bins) for mine in folds.values()]
 
     write_metrics(
         {
+            "demonstration": demonstration,
             "folds": {
                 f"fold {fold}": {"pictures": mine.sum()} | {name: or_null(figures[name]) for name in METRICS}
                 for (fold, mine), figures in zip(folds.items(), scores(probabilities), strict=True)
@@ -90,13 +95,13 @@ def main() -> None:
     )
 
     roc, precision_recall = curves.roc(labels, probabilities, classes), curves.precision_recall(labels, probabilities, classes)
-    reliability_table = reliability(labels, probabilities, params.bins)
+    reliability_table = reliability(labels, probabilities, params.evaluate.bins)
     write_table(pd.DataFrame({"actual": test.label, "predicted": test.predicted}), PLOTS / "confusion.csv")
     write_table(roc, PLOTS / "roc.csv")
     write_table(precision_recall, PLOTS / "precision_recall.csv")
     write_table(reliability_table, PLOTS / "reliability.csv")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=range(len(classes)))
-    overview.draw(confusion, roc, precision_recall, reliability_table, classes, PLOTS / "overview.png")
+    overview.draw(confusion, roc, precision_recall, reliability_table, classes, demonstration, PLOTS / "overview.png")
 
 
 def _mean(folds: list[dict]) -> dict[str, float | None]:

@@ -7,14 +7,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stages.demonstration import NOTE
+
 matplotlib.use("agg")
 
 
 def draw(
-    confusion: np.ndarray, roc: pd.DataFrame, precision_recall: pd.DataFrame, reliability: pd.DataFrame, classes: list[str], path: Path
+    confusion: np.ndarray,
+    roc: pd.DataFrame,
+    precision_recall: pd.DataFrame,
+    reliability: pd.DataFrame,
+    classes: list[str],
+    demonstration: bool,
+    path: Path,
 ) -> None:
     """Write a PNG with four panels; confusion holds counts [actual, predicted], the tables are those of the plots of these names."""
     figure = Figure(figsize=(11, 9), layout="constrained")
+    if demonstration:
+        figure.suptitle(NOTE)
     panels = figure.subplots(2, 2)
     _confusion(panels[0, 0], confusion, classes)
     _curves(panels[0, 1], roc, "fpr", "tpr", "ROC, each class against the rest", "False positive rate", "True positive rate")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from stages.attention import attention, find_layer, overlay, random_attention
 from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_metrics, write_table
+from stages.demonstration import is_demonstration
 from stages.explain import figures, sheet
 from stages.explain.network import Network
 from stages.explain.sample import choose
@@ -26,17 +27,18 @@ BATCH = 16  # pictures whose gradients are in memory at once
 
 
 def main() -> None:
-    params = load_params().explain
+    params = load_params()
+    demonstration = is_demonstration(params.data.sources)
     about = json.loads((MODELS / "model.json").read_text())
     classes, seed = about["classes"], about["seeds"][0]
-    sample = choose(read_table(PREDICTIONS), params.pictures)
+    sample = choose(read_table(PREDICTIONS), params.explain.pictures)
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     pictures = np.load(PIXELS, mmap_mode="r")[sample.image_id.map(row_of).to_numpy(int)]
     predicted = sample.predicted.map(classes.index).to_numpy(int)
 
     network = Network(about)
     network.load(MODELS / model_file(sample.fold[0], seed))
-    layer = find_layer(network.model, about["image_size"], params.layer)
+    layer = find_layer(network.model, about["image_size"], params.explain.layer)
     maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
     with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:
         for fold, mine in sample.groupby("fold"):
@@ -58,8 +60,8 @@ def main() -> None:
     for name, image in zip(explained.file, overlays, strict=True):
         Image.fromarray(image).save(FOLDER / name, quality=80, method=6)
     pairs = [np.hstack([np.repeat(picture[..., None], 3, 2), image]) for picture, image in zip(pictures, overlays, strict=True)]
-    sheet.draw(explained, pairs, classes, layer.path, SHEET)
-    metrics = {"layer": layer.path, "cells": layer.side**2} | figures.summarise(explained, classes)
+    sheet.draw(explained, pairs, classes, layer.path, demonstration, SHEET)
+    metrics = {"demonstration": demonstration, "layer": layer.path, "cells": layer.side**2} | figures.summarise(explained, classes)
     write_metrics(metrics, "metrics/explain.json")
 
     for outcome in figures.OUTCOMES:

@@ -7,22 +7,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stages.demonstration import titled
 from stages.explain.figures import OUTCOMES
 
 matplotlib.use("agg")
 COLUMNS = 5
 
 
-def draw(explained: pd.DataFrame, pairs: list[np.ndarray], classes: list[str], layer: str, path: Path) -> None:
+def draw(explained: pd.DataFrame, pairs: list[np.ndarray], classes: list[str], layer: str, demonstration: bool, path: Path) -> None:
     """Write a PNG, a row for each class and outcome.
 
     explained: columns label, predicted, probability, outcome; pairs: uint8 [S, 2 S, 3], a picture and its overlay for each.
     """
     rows = [(name, outcome) for name in classes for outcome in OUTCOMES]
     figure = Figure(figsize=(3.2 * COLUMNS, 1.9 * len(rows)), layout="constrained")
-    figure.suptitle(
-        f"What the model looked at: actual → predicted class with its probability, and Grad-CAM for the predicted class ({layer})"
-    )
+    title = f"What the model looked at: actual → predicted class with its probability, and Grad-CAM for the predicted class ({layer})"
+    figure.suptitle(titled(title, demonstration))
     panels = figure.subplots(len(rows), COLUMNS)
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[], frame_on=False)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, read_table, write_metrics
+from stages.demonstration import is_demonstration
 from stages.gradients import gradients
 from stages.leaks import sheet
 from stages.leaks.classifier import predict, score_parts
@@ -17,6 +18,7 @@ from stages.params import load_params
 
 def main() -> None:
     params = load_params()
+    demonstration = is_demonstration(params.data.sources)
     catalog = read_table(CATALOG).drop(columns=["plane", "patient"])
     table = catalog.merge(read_table(CLUSTERS), on="image_id", validate="one_to_one")
     thumbnails, heads = (np.load(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
@@ -53,8 +55,9 @@ def main() -> None:
         compared[name] = measure(sides, found)
 
     classifier = {"published": published, "splits": compared}
-    write_metrics({"sets": sets, "splits": splits, "simple_classifier": classifier}, "metrics/leaks.json")
-    sheet.draw(table, pairs, "metrics/plots/leaks.png")
+    report = {"demonstration": demonstration, "sets": sets, "splits": splits, "simple_classifier": classifier}
+    write_metrics(report, "metrics/leaks.json")
+    sheet.draw(table, pairs, demonstration, "metrics/plots/leaks.png")
     print("; ".join(f"{name} split: {100 * splits[name]['share']['picture']:.1f} % of the test pictures in training" for name in SPLITS))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stages.demonstration import titled
 from stages.leaks.counts import CLOSEST
 from stages.pixels import decode, open_image
 
@@ -30,13 +31,13 @@ MEANING = {
 }
 
 
-def draw(table: pd.DataFrame, pairs: pd.DataFrame, path: str | Path) -> None:
+def draw(table: pd.DataFrame, pairs: pd.DataFrame, demonstration: bool, path: str | Path) -> None:
     """Write the PNG; table: image_id, source, member, width, height; pairs: of counts.published_pairs, row numbers of the table."""
     kinds = [kind for kind in CLOSEST if (pairs.kind == kind).any()]
     height = TOP + BAND * len(kinds)
     figure = Figure(figsize=(WIDTH, height))
-    title = "holds too" if kinds else "holds: none"
-    figure.text(0.5, 1 - 0.3 / height, f"Published test pictures that a published training folder {title}", ha="center", size=15)
+    title = f"Published test pictures that a published training folder {'holds too' if kinds else 'holds: none'}"
+    figure.text(0.5, 1 - 0.3 / height, titled(title, demonstration), ha="center", size=15)
     for row, kind in enumerate(kinds):
         mine = pairs[pairs.kind == kind]
         top = height - TOP - BAND * row  # inches from the bottom, as all that follows

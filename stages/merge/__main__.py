@@ -16,8 +16,9 @@ from stages.merge.labels import rename
 from stages.merge.progress import ARRAYS
 from stages.merge.scan import scan
 from stages.params import load_params
-from stages.sources import load_source
+from stages.sources import load_source, load_sources
 
+RAW = Path("data/raw")
 PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ may lie on a disk of its own
 REJECTED = CATALOG.with_name("rejected.csv")
 ROWS = 20_000  # of the catalog in memory at a time
@@ -33,7 +34,7 @@ TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "pa
 def main() -> None:
     params = load_params()
     folders = {name: load_source(name).folders for name in params.data.sources}
-    archives = {name: Path(f"data/raw/{name}.zip") for name in params.data.sources}
+    archives = {name: RAW / f"{name}.zip" for name in params.data.sources}
     labels = {label for entry in folders.values() for label in entry.labels}
     _remove_others(archives)
 
@@ -72,11 +73,17 @@ def main() -> None:
 
 
 def _remove_others(archives: dict[str, Path]) -> None:
-    # The stage depends on the folder data/raw, so an archive that an earlier choice of data.sources left there
-    # would become part of this run's recorded inputs. DVC's cache still has it.
-    keep = {path.stem for path in archives.values()}
-    for path in Path("data/raw").iterdir():
-        if path.suffix in (".zip", ".json") and path.stem not in keep:
+    # The stage depends on the folder data/raw, so whatever lies there becomes part of this run's recorded inputs. An archive that an
+    # earlier choice of data.sources left there is removed: DVC's cache still has it. What somebody else put there stays theirs.
+    ours = {f"{name}{suffix}": name for name in load_sources() for suffix in (".zip", ".json")}
+    found = [path for path in sorted(RAW.iterdir()) if path.suffix != ".part" and path.name != ".DS_Store"]  # as in .dvcignore
+    if others := [path for path in found if path.name not in ours]:
+        raise SystemExit(
+            f"{others[0]} is no archive of a source in data/sources.yaml; move it out of {RAW}, which is this stage's input: "
+            "pictures to a folder for BRAIN_MRI_MIRROR (README.md), anything else to wherever you like"
+        )
+    for path in found:
+        if ours[path.name] not in archives:
             path.unlink()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.bootstrap import draw_groups, summarise
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_metrics
+from stages.demonstration import is_demonstration
 from stages.params import load_params
 from stages.shortcuts.boosting import fit, importance, predict
 from stages.shortcuts.features import FEATURES, describe
@@ -15,7 +16,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
 def main() -> None:
-    params = load_params().aggregate
+    params = load_params()
     catalog, folds = read_table(CATALOG), read_table(FOLDS)
     used = catalog.image_id.isin(folds.image_id).to_numpy(bool)
     features = describe(catalog[used], np.load(CATALOG.with_name("thumbnails.npy"), mmap_mode="r")[used])
@@ -25,7 +26,7 @@ def main() -> None:
     test = folds[folds.role == "test"]
     truth, fold = labels[test.image_id].map(classes.index).to_numpy(int), test.fold.to_numpy(int)
     groups = read_table(CLUSTERS).set_index("image_id").group[test.image_id].to_numpy(int)
-    draws, codes = draw_groups(groups, params.resamples, params.seed)
+    draws, codes = draw_groups(groups, params.aggregate.resamples, params.aggregate.seed)
 
     probes = {}
     pixels = FEATURES["intensity"] + FEATURES["border"]  # all that is left of these once every picture has one size and mode
@@ -34,7 +35,8 @@ def main() -> None:
         models = fit(features[names], labels, folds)
         scores = summarise(truth, predict(models, features[names], folds, classes), fold, draws, codes, classes, bins=1)
         probes[probe] = {"features": names} | {figure: scores[figure] for figure in FIGURES}
-    report = {"pictures": test.image_id.nunique(), "groups": draws.shape[1], "folds": test.fold.nunique(), "probes": probes}
+    report = {"demonstration": is_demonstration(params.data.sources), "pictures": test.image_id.nunique()}
+    report |= {"groups": draws.shape[1], "folds": test.fold.nunique(), "probes": probes}
     report["importance"] = importance(models, features[every], labels, folds)
     write_metrics(report, "metrics/shortcuts.json")
     print("accuracy of trees that see " + ", ".join(f"{name}: {probe['accuracy']['mean']:.3f}" for name, probe in probes.items()))

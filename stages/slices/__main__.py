@@ -7,6 +7,7 @@ slice and every group, a row each).
 import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.demonstration import is_demonstration
 from stages.params import load_params
 from stages.predictions import class_names
 from stages.slices.dimensions import dimensions
@@ -15,7 +16,7 @@ from stages.slices.figures import by_slice, to_table
 
 
 def main() -> None:
-    params = load_params().aggregate
+    params = load_params()
     predictions = read_table(PREDICTIONS)
     classes = class_names(predictions)
     clusters = read_table(CLUSTERS)[["image_id", "cluster", "group", "patient", "plane"]]
@@ -27,10 +28,11 @@ def main() -> None:
     if table[["group", "source"]].isna().any(axis=None):
         raise SystemExit(f"{PREDICTIONS} holds pictures that {CATALOG} or {CLUSTERS} does not know: run `dvc repro`")
 
-    slices = by_slice(table, dimensions(table), classes, params.resamples, params.seed)
+    slices = by_slice(table, dimensions(table), classes, params.aggregate.resamples, params.aggregate.seed)
     groups = by_group(table)
     pairs = confusions(table)
-    write_metrics({"slices": slices, "confusions": pairs, "groups": [group for group in groups if group["wrong"]]}, "metrics/slices.json")
+    report = {"demonstration": is_demonstration(params.data.sources), "slices": slices, "confusions": pairs}
+    write_metrics(report | {"groups": [group for group in groups if group["wrong"]]}, "metrics/slices.json")
     write_table(to_table(slices, groups), "metrics/slices.csv")
 
     for worst in slices[:3]:

@@ -1,6 +1,6 @@
 """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
 
-from stages.statement.facts import FITTED, Facts, of_each_seed
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, epochs, of_each_seed, training_pictures
 
 FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
 
@@ -9,11 +9,13 @@ def model_card(facts: Facts) -> str:
     """Markdown; every figure in it is one of the facts."""
     params, summary, calibration, split = facts.params, facts.summary, facts.calibration, facts.split
     worst = facts.slices["slices"][0] if facts.slices["slices"] else None
-    epochs = f"{params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; the epoch with the best validation macro-F1 is kept"
+    trained = f"{epochs(facts)} of {params.train.optimizer}, rate {params.train.lr:g}; {KEPT[params.train.keep]} is kept"
+    distinct = "distinct " if params.split.distinct else ""
+    trees = {name: facts.shortcuts["probes"][name]["accuracy"]["mean"] for name in ("all", "nothing")}
     lines = [
         f"# {params.model.backbone} for brain MRI pictures",
         "",
-        "**Research software and no medical device.** It must not be used to decide about a patient: it has seen single slices of public",
+        f"**Research software and no medical device.** It must not be used to decide about a patient: it has seen single slices of {facts.kinds}",
         "collections, no scanner protocol and no clinical history.",
     ]
     if summary["demonstration"]:
@@ -26,7 +28,7 @@ def model_card(facts: Facts) -> str:
         f"- Network: {params.model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained; "
         f"one for each of {summary['folds']} fold(s) and {summary['seeds']} seed(s). Input {params.model.image_size} x {params.model.image_size}, grey, geometry `{params.preprocess.geometry}`.",
         f"- Pretrained weights: {facts.weights['origin']}{', ' + facts.weights['licence'] if facts.weights.get('licence') else ''}.",
-        f"- Training: {FITTED.get(params.model.head, epochs)}.",
+        f"- Training: {FITTED.get(params.model.head, trained)}{training_pictures(facts)}.",
         f"- Calibration: {_temperature(calibration)}.",
         "",
         "## Data",
@@ -35,13 +37,14 @@ def model_card(facts: Facts) -> str:
             f"- {source.title} ({source.slug}, version {source.version}, {source.licence}): {source.attribution}"
             for source in facts.sources
         ),
-        f"- {summary['pictures']:,} distinct pictures of {summary['groups']:,} groups (patients where known). Test pictures also in training: "
+        f"- Split: {assignment(facts)}.",
+        f"- {summary['pictures']:,} {distinct}test pictures of {summary['groups']:,} groups (patients where known). Test pictures also in training: "
         f"{split['leaks']['test_pictures']}; patients on both sides: {split['leaks']['patients']}.",
         "",
         "## How well it does",
         "",
-        f"Each picture was predicted by a model that had not seen its {params.split.group_by} (`{params.split.protocol}`): mean over folds and 95 % interval by",
-        "bootstrap over groups. An ensemble of the folds was not measured: every picture at hand was in the training of some of its models.",
+        f"{APART[params.split.group_by].capitalize()} is in both the training and the test of a fold. Mean over folds and 95 % interval by",
+        "bootstrap over groups; each fold is scored alone, an ensemble of folds was not measured.",
         "",
         "| | mean | 95 % interval |",
         "| --- | ---: | :---: |",
@@ -64,8 +67,8 @@ def model_card(facts: Facts) -> str:
         "## Limits",
         "",
         "- Other scanners, contrasts, diseases or ages than those of the sets above are outside what it has learnt. It always answers with one of its classes.",
-        "- Patients are known for part of the pictures; for the others, close neighbours stand in for them.",
-        f"- The sets differ in size, border and brightness by class: trees that see no anatomy reach an accuracy of {facts.shortcuts['probes']['all']['accuracy']['mean']:.3f}.",
+        f"- {_patients(facts)}",
+        f"- Trees that see no anatomy, only size, border, brightness and the like, reach an accuracy of {trees['all']:.3f}; the most frequent class alone, {trees['nothing']:.3f}.",
         f"- {facts.audit['doubted']} of {facts.audit['pictures']:,} labels are doubtful; nobody with medical training has checked them here.",
     ]
     return "\n".join(lines) + "\n"
@@ -85,6 +88,13 @@ def _temperature(calibration: dict) -> str:
     if calibration["temperature"] == 1:
         return f"none, since a temperature that is fitted on validation pictures, {checked}"
     return f"one temperature for all folds, {calibration['temperature']:.2f}, which is fitted on validation pictures and, {checked}"
+
+
+def _patients(facts: Facts) -> str:
+    if facts.params.split.group_by != "patient":
+        return "The split does not keep patients apart: how well it does on new patients was not measured."
+    merge = facts.merge
+    return f"Patients are known for {merge['annotated']['patient']:,} of {merge['pictures']:,} files; for the others, close neighbours stand in for them."
 
 
 def _answers(calibration: dict) -> str:

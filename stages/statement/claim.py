@@ -1,10 +1,20 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
 from stages.params import Params
-from stages.statement.facts import FITTED, Facts, estimate, of_each_seed
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, epochs, estimate, of_each_seed, training_pictures
 
 NOT_DONE = "Not done: "
 NONE = "None: "
+SYNTHETIC = {  # item: the answer where no picture is of a patient
+    "Prospective or retrospective": "Neither: the pictures are generated",
+    "Study goal": "Demonstration of the pipeline",
+    "De-identification": "Not needed: no picture shows a patient",
+    "Rationale of the ground truth": "The generator knows what it draws",
+    "Source of the annotations": "The generator",
+    "Annotation tools": "None: the labels are generated with the pictures",
+    "Demographics": "None: there are no patients",
+    "Implications for practice": NONE + "the pictures are synthetic",
+}
 
 
 def checklist(facts: Facts) -> str:
@@ -17,17 +27,27 @@ def checklist(facts: Facts) -> str:
     if facts.summary["demonstration"]:
         lines += ["", "**Demonstration on synthetic pictures: no result.**"]
     lines += ["", "| item | asks for | answer |", "| ---: | --- | --- |"]
-    lines += [f"| {number} | {item} | {answer} |" for number, (item, answer) in enumerate(answers(facts), 1)]
+    lines += [f"| {number} | {item} | {answer} |" for number, (item, answer) in enumerate(answers(facts).items(), 1)]
     return "\n".join(lines) + "\n"
 
 
-def answers(facts: Facts) -> list[tuple[str, str]]:
-    """(item, answer) for the 42 items, in their order."""
+def answers(facts: Facts) -> dict[str, str]:
+    """Item -> answer for the 42 items, in their order."""
+    answered = _of_public_sets(facts)
+    return answered | SYNTHETIC if facts.kinds == "synthetic" else answered
+
+
+def _of_public_sets(facts: Facts) -> dict[str, str]:
     params, summary, split, dedupe, merge = facts.params, facts.summary, facts.split, facts.dedupe, facts.merge
-    train, model = params.train, params.model
-    sources = "; ".join(f"{source.slug} (Kaggle, version {source.version})" for source in facts.sources)
+    train, model, origin = params.train, params.model, facts.weights["origin"]
+    sources = "; ".join(
+        f"{source.slug} ({'generated' if source.phantom else 'Kaggle'}, version {source.version})" for source in facts.sources
+    )
     augmented = [f"{name} {value:g}" for name, value in train.augment.model_dump().items() if value]
-    epochs = f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"
+    trained = f"{epochs(facts)}{_small(params)}, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"
+    kept = "the setting with the best validation macro-F1" if model.head in FITTED else KEPT[train.keep]
+    normalised = "by the mean and deviation that the backbone is made for" if model.normalisation == "backbone" else "to 0..1"
+    renamed = "".join(f"; {old} is called {new}" for old, new in params.data.labels.items())
     probes, audit = facts.shortcuts["probes"], facts.audit
     labels = ", ".join(f"{count:,} {name}" for name, count in dedupe["kept_labels"].items())
     by_class = ", ".join(
@@ -37,50 +57,79 @@ def answers(facts: Facts) -> list[tuple[str, str]]:
     worst = ", ".join(
         f"{row['by']} {row['slice']} ({row['macro_f1']['value']:.3f} of {row['pictures']})" for row in facts.slices["slices"][:3]
     )
-    return [
-        ("Identification as a study of AI methodology", f"Classification of brain MRI pictures by {model.backbone}"),
-        ("Structured summary", "README.md; metrics/model_card.md"),
-        ("Scientific and clinical background, intended use", "Published accuracies on these sets rest on leakage (README.md). No clinical use is intended: research software and no medical device"),
-        ("Objectives and hypotheses", "To measure what published methods reach when no copy of a picture and no patient is on both sides of the split"),
-        ("Prospective or retrospective", "Retrospective, on published collections"),
-        ("Study goal", "Repetition and audit of published methods"),
-        ("Data sources", sources),
-        ("Eligibility criteria", f"Every picture that decodes and lies in a labelled folder: {merge['pictures']:,} pictures, {merge['rejected']} rejected"),
-        ("Preprocessing", f"Grey, {model.image_size} x {model.image_size} pixels, geometry {params.preprocess.geometry}; nothing else"),
-        ("Selection of subsets", f"One copy of each of {dedupe['distinct']:,} distinct pictures; of {dedupe['conflicting_clusters']} that occur under several labels: {params.dedupe.on_conflict}; {dedupe['kept']:,} kept"),
-        ("Definitions of data elements", f"One label a picture, by its folder: {', '.join(facts.classes)}. No common data elements"),
-        ("De-identification", "By the publishers of the sets; the files are pictures without headers"),
-        ("Missing data", f"Patients are known for {merge['annotated']['patient']:,} files, planes for {merge['annotated']['plane']:,}; other planes are predicted (accuracy {_or_unknown(dedupe['planes']['accuracy_by_group'])} by group), unknown patients are replaced by groups of like pictures"),
-        ("Ground truth", "The labels of the sets"),
-        ("Rationale of the ground truth", "It is what the published results were measured against"),
-        ("Source of the annotations", "The sets' publishers; the annotators' qualifications are not documented there"),
-        ("Annotation tools", "Not documented by the sets"),
-        ("Variability of the annotations", f"Not measured. {dedupe['conflicting_clusters']} pictures occur under several labels; confident learning doubts {audit['doubted']} of {audit['pictures']:,} labels (metrics/audit.csv)"),
-        ("Sample size", f"All there is: {summary['pictures']:,} distinct test pictures in {summary['groups']:,} groups. No calculation of power"),
-        ("Assignment to partitions", f"{params.split.protocol}, {summary['folds']} fold(s), {params.split.validation_fraction:.0%} of what is left for training chooses the epoch, seed {params.split.seed}; docs/protocols.md"),
-        ("Level of disjointness", f"{params.split.group_by}; {split['leaks']['patients']} patients and {split['leaks']['test_pictures']} test pictures on both sides (metrics/split.json)"),
-        ("Model", f"{model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained (freeze: {model.freeze}); one picture in, {len(facts.classes)} probabilities out"),
-        ("Software", "requirements.lock"),
-        ("Initialisation", f"{facts.weights['origin']}; the classifier at random"),
-        ("Training", FITTED.get(model.head, epochs)),
-        ("Selection of the model", "The epoch with the best validation macro-F1 of each fold; settings were chosen on validation pictures (docs/trials.md)"),
-        ("Ensembling", f"{_ensemble(summary)}; each prediction is {_views(params)}"),
-        ("Metrics", "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity"),
-        ("Uncertainty", f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences"),
-        ("Robustness", f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}"),
-        ("Explainability", f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html"),
-        ("External data", NOT_DONE + "all three sets contain each other (metrics/leaks.json); `split.protocol: source` holds a set out"),
-        ("Flow of cases", f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} kept"),
-        ("Demographics", "Not published with the sets"),
-        ("Performance on all partitions", f"Validation macro-F1 {facts.training['validation_macro_f1']['mean']:.3f}; test macro-F1 {estimate(summary['macro_f1'])}"),
-        ("Diagnostic accuracy and precision", by_class),
-        ("Failure analysis", f"Worst slices by macro-F1: {worst or 'none'}; confusion pairs and patients in metrics/slices.json, pictures in metrics/report.html"),
-        ("Limitations", f"Single slices; {labels}; patients known in part; published test pictures that published training holds: {leaked or 'no published split'}"),
-        ("Implications for practice", NONE + "the figures describe public collections and say nothing about a patient"),
-        ("Registration", NONE + "not a clinical study"),
-        ("Study protocol", "dvc.yaml, params.yaml and docs/ of this repository"),
-        ("Funding", "Not stated by this repository"),
-    ]  # fmt: skip
+    return {
+        "Identification as a study of AI methodology": f"Classification of brain MRI pictures by {model.backbone}",
+        "Structured summary": "README.md; metrics/model_card.md",
+        "Scientific and clinical background, intended use": "Most of what is published on public sets of such pictures rests on leakage (README.md). No clinical use is intended: research software and no medical device",
+        "Objectives and hypotheses": f"To measure what {model.backbone} reaches when {APART[params.split.group_by]} is on both sides of the split",
+        "Prospective or retrospective": f"Retrospective, on {facts.kinds} collections",
+        "Study goal": "Repetition and audit of published methods",
+        "Data sources": sources,
+        "Eligibility criteria": f"Every picture that decodes and lies in a labelled folder: {merge['pictures']:,} pictures, {merge['rejected']} rejected",
+        "Preprocessing": f"Grey, {model.image_size} x {model.image_size} pixels, geometry {params.preprocess.geometry}; grey levels scaled {normalised}",
+        "Selection of subsets": _selection(facts),
+        "Definitions of data elements": f"One label a picture, by its folder: {', '.join(facts.classes)}{renamed}. No common data elements",
+        "De-identification": "By the publishers of the sets; the files are pictures without headers",
+        "Missing data": f"Patients are known for {merge['annotated']['patient']:,} files, planes for {merge['annotated']['plane']:,}; {dedupe['planes']['predicted']:,} planes are predicted (accuracy {_or_unknown(dedupe['planes']['accuracy_by_group'])} by group), unknown patients are replaced by groups of like pictures",
+        "Ground truth": "The labels of the sets",
+        "Rationale of the ground truth": "It is what the published results were measured against",
+        "Source of the annotations": "The sets' publishers; the annotators' qualifications are not documented there",
+        "Annotation tools": "Not documented by the sets",
+        "Variability of the annotations": f"Not measured. {dedupe['conflicting_clusters']} pictures occur under several labels; confident learning doubts {audit['doubted']} of {audit['pictures']:,} labels (metrics/audit.csv)",
+        "Sample size": f"{summary['pictures']:,} test pictures in {summary['groups']:,} groups. No calculation of power",
+        "Assignment to partitions": f"{assignment(facts)}; {params.split.validation_fraction:.0%} of what is left for training is for validation; seed {params.split.seed}; docs/protocols.md",
+        "Level of disjointness": f"{params.split.group_by}; {split['leaks']['patients']} patients and {split['leaks']['test_pictures']} test pictures on both sides (metrics/split.json)",
+        "Model": f"{model.backbone}, {facts.training['parameters']:,} parameters, {facts.training['trained_parameters']:,} of them trained (freeze: {model.freeze}); one picture in, {len(facts.classes)} probabilities out",
+        "Software": "requirements.lock",
+        "Initialisation": f"{'at random' if origin == 'none' else origin}; the classifier {'is fitted' if model.head in FITTED else 'at random'}",
+        "Training": FITTED.get(model.head, trained) + training_pictures(facts),
+        "Selection of the model": f"Of each fold, {kept}; how the default settings were chosen: docs/trials.md",
+        "Ensembling": f"{_ensemble(summary)}; each prediction is {_views(params)}",
+        "Metrics": "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity",
+        "Uncertainty": f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences",
+        "Robustness": f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}",
+        "Explainability": f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html",
+        "External data": _external(facts),
+        "Flow of cases": f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} of a known label, {split['pictures']:,} in the folds",
+        "Demographics": "Not published with the sets",
+        "Performance on all partitions": f"Validation macro-F1 {facts.training['validation_macro_f1']['mean']:.3f}; test macro-F1 {estimate(summary['macro_f1'])}",
+        "Diagnostic accuracy and precision": by_class,
+        "Failure analysis": f"Worst slices by macro-F1: {worst or 'none'}; confusion pairs and patients in metrics/slices.json, pictures in metrics/report.html",
+        "Limitations": f"Single slices; distinct pictures: {labels}; patients known for {merge['annotated']['patient']:,} of {merge['pictures']:,} files; published test pictures that published training holds: {leaked or 'no published split'}",
+        "Implications for practice": NONE + f"the figures describe {facts.kinds} collections and say nothing about a patient",
+        "Registration": NONE + "not a clinical study",
+        "Study protocol": "dvc.yaml, params.yaml and docs/ of this repository",
+        "Funding": "Not stated by this repository",
+    }  # fmt: skip
+
+
+def _small(params: Params) -> str:
+    train = params.train
+    return f" (the first {train.small_epochs} at {train.small_size} x {train.small_size} pixels)" if train.small_epochs else ""
+
+
+def _selection(facts: Facts) -> str:
+    split, several = facts.params.split, f"{facts.dedupe['conflicting_clusters']} that occur under several labels"
+    if split.distinct:
+        side = " on each side" if split.protocol in ("published", "source") else ""
+        copies = (
+            f"One copy{side} of each of {facts.dedupe['distinct']:,} distinct pictures; of {several}: {facts.params.dedupe.on_conflict}"
+        )
+    else:
+        copies = f"Every copy of {facts.dedupe['distinct']:,} distinct pictures, also of the {several}"
+    return f"{copies}; {facts.split['pictures']:,} in the folds{training_pictures(facts)}"
+
+
+def _external(facts: Facts) -> str:
+    split = facts.params.split
+    shares = "; ".join(
+        f"{found['share']:.0%} of {name} is in {other}"
+        for name, report in facts.leaks["sets"].items()
+        for other, found in report.get("in_other_sets", {}).items()
+    )
+    if split.protocol == "source" and not set(split.train_sources) & set(split.test_sources):
+        return f"Trained on {', '.join(split.train_sources)}, tested on {', '.join(split.test_sources)}; by pictures, {shares}"
+    return NOT_DONE + "the test pictures are of the sets that are trained on" + (f"; by pictures, {shares}" if shares else "")
 
 
 def _simple(facts: Facts) -> str:
@@ -90,6 +139,8 @@ def _simple(facts: Facts) -> str:
 
 def _attention(facts: Facts) -> str:
     right = facts.explain["right"]
+    if right["inside_head"] is None:
+        return "which shows no attention in any picture that is predicted rightly"
     return (
         f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}), "
         f"insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}) on right predictions"

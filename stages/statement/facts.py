@@ -11,6 +11,12 @@ FITTED = {  # model.head: what takes the place of training
     "svm": "a support vector machine a class, fitted to the features of the frozen network; validation pictures chose C",
     "knn": "none: the nearest neighbours vote, by the features of the frozen network; validation pictures chose how many",
 }
+KEPT = {"best": "the epoch with the best validation macro-F1", "last": "the last epoch"}  # train.keep
+APART = {  # split.group_by: what is not on both sides
+    "patient": "no copy of a picture and no known patient",
+    "cluster": "no copy of a picture",
+    "none": "no file",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Facts:
     merge: dict
     dedupe: dict
     split: dict
+    balance: dict
     leaks: dict
     shortcuts: dict
     slices: dict
@@ -36,6 +43,11 @@ class Facts:
     def classes(self) -> list[str]:
         return [name for name, value in self.summary.items() if isinstance(value, dict) and "f1" in value]
 
+    @property
+    def kinds(self) -> str:
+        """Public, synthetic or both: what the sets are."""
+        return " and ".join(sorted({"synthetic" if source.phantom else "public" for source in self.sources}))
+
 
 def read_facts(params: Params) -> Facts:
     return Facts(
@@ -46,6 +58,7 @@ def read_facts(params: Params) -> Facts:
         merge=_read("metrics/merge.json"),
         dedupe=_read("metrics/dedupe.json"),
         split=_read("metrics/split.json"),
+        balance=_read("metrics/balance.json"),
         leaks=_read("metrics/leaks.json"),
         shortcuts=_read("metrics/shortcuts.json"),
         slices=_read("metrics/slices.json"),
@@ -54,6 +67,37 @@ def read_facts(params: Params) -> Facts:
         weights=_read("data/weights/weights.json"),
         sources=[load_source(name).archive for name in params.data.sources],
     )
+
+
+def assignment(facts: Facts) -> str:
+    """Where the test pictures come from, and which planes are trained on and tested on."""
+    split = facts.params.split
+    details = {
+        "kfold": "" if split.within is None else f"without the test pictures of fold {split.within}",
+        "holdout": f"{split.test_fraction:.0%} tested",
+        "published": "the folders that the sets call training and testing",
+        "source": f"trained on {', '.join(split.train_sources)}, tested on {', '.join(split.test_sources)}",
+    }
+    planes = {"trained": split.train_planes, "tested": split.test_planes}
+    parts = [split.protocol, details[split.protocol], f"{facts.summary['folds']} fold(s)"]
+    parts += [f"{side} on {' and '.join(chosen)} pictures only" for side, chosen in planes.items() if chosen]
+    return ", ".join(filter(None, parts))
+
+
+def epochs(facts: Facts) -> str:
+    train = facts.params.train
+    return f"{'up to ' if train.patience else ''}{train.epochs} epochs"
+
+
+def training_pictures(facts: Facts) -> str:
+    """What is trained on beside one row a picture: the copies that the sets ship, and what evens out the planes; starts with "; "."""
+    shipped = facts.dedupe["augmented"] - facts.split["excluded"]["augmented"]
+    balanced = {
+        "none": "",
+        "planes": f"; {facts.balance['generated']:,} shifted and rotated copies even out the planes of the classes",
+        "weights": "; weights of the pictures even out the planes of the classes",
+    }
+    return (f"; {shipped:,} augmented copies that the sets ship" if shipped else "") + balanced[facts.balance["method"]]
 
 
 def estimate(figure: dict) -> str:

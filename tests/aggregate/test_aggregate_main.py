@@ -1,24 +1,24 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from synthetic import copy_params, set_params
 
 from stages.aggregate import __main__ as aggregate
 from stages.aggregate.table import to_text
 from stages.catalog import CLUSTERS, PREDICTIONS, write_metrics, write_table
 from stages.scores import METRICS
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["glioma", "notumor"]
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     make_predictions("nickparvar")
     write_seeds(0.8)
 
@@ -109,8 +109,11 @@ def test_the_class_with_the_lowest_f1_comes_first(project):
         assert min(("glioma", "notumor"), key=text.rindex) == worst
 
 
-def test_synthetic_pictures_are_no_result(project, capsys):
-    make_predictions("phantom")
+def test_synthetic_pictures_are_no_result_whatever_the_set_is_called(project, capsys):
+    registry = yaml.safe_load(Path("data/sources.yaml").read_text())
+    Path("data/sources.yaml").write_text(yaml.safe_dump(registry | {"drawn": registry["phantom"]}))
+    set_params(data__sources=["drawn"])
+    make_predictions("drawn")
     aggregate.main()
     assert summary()["demonstration"] is True
     assert "demonstration on synthetic pictures: not a result" in capsys.readouterr().out

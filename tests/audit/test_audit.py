@@ -1,12 +1,11 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic import ROOT
+from synthetic import copy_params, set_params
 
 from stages.audit import __main__ as audit
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_table
@@ -19,7 +18,7 @@ WRONG = [f"set/{n:03}.png" for n in (12, 100, 251)]  # mislabelled
 def project(tmp_path, monkeypatch):
     """300 pictures which a good model tells apart, three of them under a wrong label, and a cluster with two labels."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     random = np.random.default_rng(0)
     ids = [f"set/{n:03}.png" for n in range(300)]
     truth = np.arange(300) % 3
@@ -64,6 +63,16 @@ def test_right_labels_are_not_doubted(project):
     audit.main()
     assert read_table(audit.AUDIT).empty
     assert json.loads(Path("metrics/audit.json").read_text())["doubted_share"] == 0
+
+
+def test_synthetic_pictures_are_called_a_demonstration(project):
+    audit.main()
+    sheet, metrics = audit.SHEET.read_bytes(), json.loads(Path("metrics/audit.json").read_text())
+    assert metrics["demonstration"] is False
+    set_params(data__sources=["phantom"])
+    audit.main()
+    assert json.loads(Path("metrics/audit.json").read_text()) == metrics | {"demonstration": True}
+    assert audit.SHEET.read_bytes() != sheet
 
 
 def test_the_same_bytes_again(project):

@@ -152,15 +152,30 @@ def test_the_stage_writes_csv_json_and_a_picture_without_any_result(tmp_path, mo
         assert drawn.width == 1000
 
 
-def test_a_system_of_every_copy_and_of_distinct_pictures_is_one_line_of_the_picture():
-    recipes = ["ours-b-naive", "ours-a-distinct", "ours-a-naive", "published"]
-    table = pd.DataFrame({"recipe": recipes, "document": ["ours", "ours", "ours", "kazemi"]})
-    table = table.assign(same_protocol=[0.9, 0.7, 0.8, 0.6], honest=[np.nan, 0.5, np.nan, 0.4], star=[False, True, False, False])
-    lines = picture._with_distinct(table).set_index("recipe")
-    assert lines.same_protocol.to_dict() == {"published": 0.6, "ours-a": 0.8, "ours-b": 0.9}
-    assert lines.distinct.dropna().to_dict() == {"ours-a": 0.7}
-    assert lines.honest.dropna().to_dict() == {"published": 0.4, "ours-a": 0.5}, "either run is the honest one of both"
-    assert lines.index[lines.star.astype(bool)].tolist() == ["ours-a"]
+def test_the_picture_has_a_line_for_each_published_system_that_was_run():
+    table = pd.DataFrame({"recipe": ["b", "a", "never", "other", "ours-x"], "document": ["kazemi", "kazemi", "kazemi", "bhandaru", "ours"]})
+    table = table.assign(
+        published=[0.9, 0.95, 0.99, np.nan, np.nan], same_protocol=[0.8, np.nan, np.nan, 0.6, 0.5], honest=[np.nan, 0.7, np.nan, 0.4, 0.3]
+    )
+    assert picture._published(table).recipe.tolist() == ["other", "a", "b"]
+
+
+def test_in_the_picture_a_system_of_ours_is_one_line_with_every_copy_and_with_distinct_pictures():
+    recipes = [
+        "lite1-svm-merged-naive",
+        "lite0-svm-merged-distinct",
+        "lite0-svm-merged-naive",
+        "lite0-knn-merged-naive",
+        "lite0-svm-sartaj-naive",
+    ]
+    table = pd.DataFrame({"recipe": [f"ours-{name}" for name in recipes], "document": "ours"})
+    table = table.assign(table=[f"network; {'votes' if 'knn' in name else 'margins'}; set; copies" for name in recipes])
+    table = table.assign(published=np.nan, same_protocol=[0.9, 0.7, 0.8, 0.6, 0.5], honest=[np.nan, 0.5, np.nan, 0.6, 0.4])
+    lines = picture._ours(table)
+    assert list(zip(lines.training, lines.network, strict=True)) == [("votes", "lite0"), ("margins", "lite0"), ("margins", "lite1")]
+    assert lines.same_protocol.tolist() == [0.6, 0.8, 0.9]
+    assert lines.distinct.dropna().tolist() == [0.7]
+    assert lines.honest.dropna().tolist() == [0.6, 0.5], "either run is the honest one of both"
 
 
 def test_the_committed_table_is_that_of_the_recipes_and_the_committed_results(tmp_path):

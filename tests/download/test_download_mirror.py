@@ -1,5 +1,6 @@
 """Folders and zips on the disk: whatever the layout, the same bytes."""
 
+import hashlib
 import json
 import os
 import random
@@ -75,7 +76,14 @@ def test_not_there(kaggle, mirror):
 
 def test_mirror_does_not_exist(monkeypatch):
     monkeypatch.setenv("BRAIN_MRI_MIRROR", "nowhere")
-    assert "BRAIN_MRI_MIRROR=nowhere" in refusal()
+    assert "BRAIN_MRI_MIRROR=nowhere" in refusal() and "absolute path" in refusal()
+
+
+def test_a_relative_path_is_taken_where_it_leads_somewhere(mirror, monkeypatch):
+    lay_out({"a.jpg": b"1"}, mirror / SLUG)
+    monkeypatch.setenv("BRAIN_MRI_MIRROR", "../mirror")
+    main("tiny")
+    assert zipfile.ZipFile("data/raw/tiny.zip").namelist() == ["a.jpg"]
 
 
 def test_empty_folder(mirror):
@@ -90,10 +98,49 @@ def test_a_zip_among_files_is_a_file(mirror):
 
 
 def test_paths_are_kept_as_they_are(mirror):
-    """A single top folder more is another set of paths; the edition tells."""
+    """A single top folder more is another set of paths, where no edition says what belongs there."""
     lay_out({f"{NAME}/a/x.jpg": b"1"}, mirror / SLUG)
     main("tiny")
     assert zipfile.ZipFile("data/raw/tiny.zip").namelist() == [f"{NAME}/a/x.jpg"]
+
+
+WRAPPED = {
+    "folder": lambda files, mirror: lay_out(files, mirror / SLUG / NAME),
+    "zip": lambda files, mirror: lay_out({f"{SLUG}.zip": shuffled({f"{NAME}/{path}": data for path, data in files.items()})}, mirror),
+    "zip of a Mac": lambda files, mirror: lay_out(
+        {f"{NAME}.zip": shuffled({f"Ein Ordner/{path}": data for path, data in files.items()} | {"__MACOSX/Ein Ordner/._x": b"junk"})},
+        mirror,
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", WRAPPED)
+def test_a_folder_around_a_known_edition_is_left_out(mirror, files, layout):
+    lay_out(files, mirror / SLUG)
+    main("tiny")
+    expected = outputs()
+    manifest = json.loads(expected[1])
+    register(editions=[{"members": len(files), "bytes": manifest["bytes"], "digest": manifest["sha256"]}])
+    shutil.rmtree(mirror)
+    WRAPPED[layout](files, mirror)
+    main("tiny")
+    assert outputs() == expected
+
+
+def test_a_folder_around_other_files_than_a_known_edition_s_is_refused(mirror, files):
+    register(editions=[{"members": len(files), "digest": "0" * 64}])
+    lay_out(files, mirror / SLUG / NAME)
+    with_it = refusal()
+    lay_out({"beside": b""}, mirror / SLUG)
+    assert "is not a known edition" in with_it and f"found {len(files)} files" in with_it
+    assert f"found {len(files) + 1} files" in refusal()
+
+
+def test_two_folders_side_by_side_wrap_nothing(mirror):
+    lay_out({"a/x.jpg": b"1", "ab/x.jpg": b"2"}, mirror / SLUG)
+    digest = hashlib.sha256("".join(f"{hashlib.sha256(n).hexdigest()} {p}\n" for n, p in ((b"1", "x.jpg"), (b"2", "b/x.jpg"))).encode())
+    register(editions=[{"members": 2, "digest": digest.hexdigest()}])
+    assert "is not a known edition" in refusal()
 
 
 def test_links_that_stay(mirror, tmp_path, files):

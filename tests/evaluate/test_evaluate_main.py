@@ -1,13 +1,12 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
+from synthetic import copy_params, set_params
 
 from stages.catalog import MODELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, read_table, write_table
 from stages.evaluate import __main__ as evaluate
@@ -15,7 +14,6 @@ from stages.evaluate import inference
 from stages.model import create_model
 from stages.scores import METRICS
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["glioma", "notumor", "pituitary"]
 SIZE, FOLDS, PICTURES = 32, 2, 150
 ABOUT = {
@@ -33,7 +31,7 @@ ABOUT = {
 def project(tmp_path, monkeypatch):
     """Two folds of random pictures, half of them test pictures in each and a tenth for validation, and two models with random weights."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     random = np.random.default_rng(0)
     ids = [f"set/{n:03}.png" for n in random.permutation(PICTURES)]
     labels = [CLASSES[n] for n in random.integers(0, 3, PICTURES)]
@@ -62,12 +60,6 @@ def write_models(seeds: list[int]) -> None:
             model = create_model(ABOUT["backbone"], 3, 0.2)
             torch.nn.init.normal_(model.classifier.weight)
             save_file(model.state_dict(), MODELS / model_file(fold, seed))
-
-
-def set_params(**evaluate):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["evaluate"] |= evaluate
-    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def outputs():
@@ -109,7 +101,7 @@ def test_the_validation_pictures_are_predicted_apart_and_not_scored(project):
 
 
 def test_a_picture_is_predicted_by_its_own_folds_model_both_ways_round(project):
-    set_params(zoom=1.0)
+    set_params(evaluate__zoom=1.0)
     evaluate.main()
     table = read_table(PREDICTIONS)
     pixels, ids = np.load("data/preprocessed/pixels.npy"), read_table("data/preprocessed/index.csv").image_id.tolist()
@@ -133,7 +125,7 @@ def test_the_same_bytes_again(project):
     assert outputs() == first
 
 
-@pytest.mark.parametrize("other", [{"flips": False}, {"zoom": 1.0}])
+@pytest.mark.parametrize("other", [{"evaluate__flips": False}, {"evaluate__zoom": 1.0}])
 def test_other_views_other_probabilities(project, other):
     evaluate.main()
     both = read_table(PREDICTIONS)
@@ -172,6 +164,17 @@ def test_seeds_predict_together_and_each_is_scored_alone(project):
     assert np.abs(alone[0] - alone[1]).max() > 0.01
     assert len(table) == PICTURES and list(evaluated()["folds"]) == ["fold 0", "fold 1"]
     assert evaluated()["seeds"] == scores
+
+
+def test_synthetic_pictures_are_called_a_demonstration_and_nothing_else_changes(project):
+    evaluate.main()
+    before, result = outputs(), evaluated()
+    assert result["demonstration"] is False
+    set_params(data__sources=["phantom"])
+    evaluate.main()
+    assert evaluated() == result | {"demonstration": True}
+    changed = {name for name, content in outputs().items() if content != before[name]}
+    assert changed == {"metrics/evaluate.json", "metrics/plots/overview.png"}
 
 
 def test_test_pictures_of_an_unknown_class_stop_with_its_name(project):

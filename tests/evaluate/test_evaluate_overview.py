@@ -15,7 +15,7 @@ def test_the_picture_shows_the_counts_and_is_the_same_every_time(tmp_path):
     bins = reliability(labels, probabilities, 10)
     pictures = []
     for name, counts in (("one", np.eye(3, dtype=int) * 20), ("two", np.eye(3, dtype=int) * 20), ("other", np.full((3, 3), 7))):
-        overview.draw(counts, *tables, bins, list("abc"), tmp_path / f"{name}.png")
+        overview.draw(counts, *tables, bins, list("abc"), False, tmp_path / f"{name}.png")
         pictures.append((tmp_path / f"{name}.png").read_bytes())
     assert pictures[0] == pictures[1] != pictures[2]
     with Image.open(tmp_path / "one.png") as image:

@@ -1,7 +1,6 @@
 """The stage on a small model that tells apart the pattern in one quadrant of the head."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from synthetic import ROOT, set_params
+from synthetic import copy_params, set_params
 
 from stages.attention import attention, find_layer
 from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_table
@@ -76,7 +75,7 @@ def trained():
 def project(tmp_path, monkeypatch, trained):
     """Two folds with that model in each, 4 pictures to explain of each class and outcome; six pictures have a wrong label."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     set_params(explain__pictures=4)
     weights, probabilities = trained
     MODELS.mkdir(parents=True)
@@ -164,6 +163,17 @@ def test_the_same_bytes_again_and_nothing_of_the_run_before(project):
     (explain.FOLDER / "9999.webp").write_bytes(b"of another run")
     explain.main()
     assert outputs() == first
+
+
+def test_synthetic_pictures_are_called_a_demonstration_and_nothing_else_changes(project):
+    explain.main()
+    before, result = outputs(), metrics()
+    assert result["demonstration"] is False
+    set_params(data__sources=["phantom"])
+    explain.main()
+    assert metrics() == result | {"demonstration": True}
+    changed = {name for name, content in outputs().items() if content != before[name]}
+    assert changed == {"metrics/explain.json", explain.SHEET.as_posix()}
 
 
 def test_fewer_pictures_are_some_of_the_same(project):

@@ -120,6 +120,7 @@ def test_a_set_without_published_folders(small_project):
         f"{label}/{number}.png": encode(smooth(number + start)) for start, label in ((0, "glioma"), (50, "notumor")) for number in range(15)
     }
     report = run(members | {"glioma/copy.png": encode(ImageOps.mirror(smooth(0)))})
+    assert report["demonstration"] is False
     assert "published" not in report["sets"]["set"] and report["simple_classifier"]["published"] == {}
     assert report["sets"]["set"]["copies"]["mirrored"] == 1
     with Image.open("metrics/plots/leaks.png") as image:

@@ -125,11 +125,16 @@ def test_the_sheet_has_a_row_a_kind(phantom_project, leaked):
     assert all((row < 128).mean() > 0.1 for row in rows)  # pictures, not an empty band
 
 
+def test_the_report_calls_itself_a_demonstration(report):
+    assert report["demonstration"] is True
+
+
 def test_the_same_bytes_again(phantom_project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(phantom_project.folder / "params.yaml", "params.yaml")
     for name in ("raw", "merged", "dedupe"):
         shutil.copytree(phantom_project.folder / "data" / name, Path("data") / name)
+    shutil.copy(phantom_project.folder / "data/sources.yaml", "data/sources.yaml")
     main()
     for path in ("metrics/leaks.json", SHEET):
         assert Path(path).read_bytes() == (phantom_project.folder / path).read_bytes()

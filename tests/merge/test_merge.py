@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 from synthetic import encode, set_params, smooth, write_archive
 
@@ -187,11 +188,31 @@ def test_numeric_patients_alone_are_text_too():
     assert catalog.patient.tolist() == ["007", ""]
 
 
+def register_another(name: str) -> None:
+    registry = yaml.safe_load(Path("data/sources.yaml").read_text())
+    Path("data/sources.yaml").write_text(yaml.safe_dump(registry | {name: registry["set"]}))
+
+
 def test_archives_of_another_choice_of_sources_are_removed():
-    for name in ("left.zip", "left.json", "set.json", "notes.txt"):
+    register_another("left")
+    for name in ("left.zip", "left.json", "set.json", "set.zip.part", ".DS_Store"):
         (Path("data/raw") / name).write_text("{}")
     merged({"glioma/a.png": encode(PICTURE)})
-    assert sorted(path.name for path in Path("data/raw").iterdir()) == ["notes.txt", "set.json", "set.zip"]
+    assert sorted(path.name for path in Path("data/raw").iterdir()) == [".DS_Store", "set.json", "set.zip", "set.zip.part"]
+
+
+@pytest.mark.parametrize("name", ["mine.zip", "mine.json", "notes.txt", "set.csv", "pictures/a.png"])
+def test_what_download_did_not_write_is_refused_and_stays(name):
+    """The folder is an input: its hash would go into dvc.lock with the file in it."""
+    register_another("left")
+    for path in (Path("data/raw/left.zip"), Path("data/raw") / name):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    with pytest.raises(SystemExit) as exit:
+        merged({"glioma/a.png": encode(PICTURE)})
+    assert exit.value.code.startswith(f"data/raw/{name.split('/')[0]} is no archive of a source in data/sources.yaml; move it")
+    assert "\n" not in exit.value.code and "BRAIN_MRI_MIRROR" in exit.value.code
+    assert (Path("data/raw") / name).exists() and Path("data/raw/left.zip").exists() and not CATALOG.exists()
 
 
 def test_same_input_gives_the_same_bytes(monkeypatch):

@@ -156,11 +156,11 @@ def test_the_same_bytes_in_another_process(run):
 
 
 def test_synthetic_pictures_are_called_a_demonstration_and_others_are_not(run):
-    assert "not a result" in read()[1].text[""]
+    assert "not a result" in read()[1].text[""] and "<title>Demonstration: " in read()[0]
     path = Path("metrics/summary.json")
     path.write_text(path.read_text().replace('"demonstration": true', '"demonstration": false'))
     report()
-    assert "not a result" not in read()[1].text[""]
+    assert "not a result" not in read()[1].text[""] and "Demonstration" not in read()[0]
 
 
 def test_what_the_files_say_is_text_and_never_markup(run):

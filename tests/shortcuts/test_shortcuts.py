@@ -42,6 +42,7 @@ def report() -> dict:
 def test_a_class_that_the_width_tells_is_told_by_the_width_only(project):
     found = report()
     probes = found["probes"]
+    assert found["demonstration"] is False
     assert (found["pictures"], found["groups"], found["folds"]) == (300, 100, 2)
     assert probes["nothing"]["accuracy"]["mean"] == pytest.approx(0.6) and probes["nothing"]["macro_auroc"]["mean"] == 0.5
     assert probes["file"]["accuracy"]["mean"] == probes["file"]["macro_f1"]["mean"] == 1
@@ -97,6 +98,8 @@ def test_features_by_hand():
 
 
 def test_the_synthetic_set_gives_its_no_tumour_pictures_away(phantom_project):
-    probes = json.loads((phantom_project.folder / "metrics/shortcuts.json").read_text())["probes"]
+    found = json.loads((phantom_project.folder / "metrics/shortcuts.json").read_text())
+    assert found["demonstration"] is True
+    probes = found["probes"]
     assert probes["file"]["accuracy"]["mean"] > probes["nothing"]["accuracy"]["mean"] + 0.05
     assert probes["all"]["accuracy"]["mean"] < 0.95

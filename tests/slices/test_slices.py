@@ -1,14 +1,13 @@
 """Slices of predictions that are known by construction."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
-from synthetic import ROOT, set_params
+from synthetic import copy_params, set_params
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_table
 from stages.slices import __main__ as slices
@@ -22,7 +21,7 @@ CLASSES = ["glioma", "meningioma", "notumor"]
 def project(tmp_path, monkeypatch):
     """300 pictures of 60 groups; sagittal ones are predicted by chance, the others rightly but for every tenth."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     set_params(aggregate__resamples=300)
     n = np.arange(300)
     random = np.random.default_rng(0)
@@ -73,6 +72,15 @@ def test_every_group_is_in_the_table_and_those_with_errors_in_the_json(project):
     assert len(found["groups"]) == (groups.wrong > 0).sum() < 60
     wrong = [one["wrong"] for one in found["groups"]]
     assert wrong == sorted(wrong, reverse=True) and wrong[-1] > 0
+
+
+def test_synthetic_pictures_are_called_a_demonstration(project):
+    slices.main()
+    before = outputs()[0]
+    assert before["demonstration"] is False
+    set_params(data__sources=["phantom"])
+    slices.main()
+    assert outputs()[0] == before | {"demonstration": True}
 
 
 def test_the_same_bytes_again(project):

@@ -5,12 +5,28 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from stages.catalog import write_metrics
 from stages.params import load_params
+from stages.sources import load_source
 from stages.statement import __main__ as statement
 from stages.statement.card import model_card
-from stages.statement.claim import answers
-from stages.statement.facts import read_facts
+from stages.statement.claim import answers, checklist
+from stages.statement.facts import Facts, read_facts
+
+
+def changed(facts: Facts, **values) -> Facts:
+    """The facts under other params: split__distinct=False is split.distinct."""
+    params = facts.params
+    for name, value in values.items():
+        section, key = name.split("__")
+        params = params.model_copy(update={section: getattr(params, section).model_copy(update={key: value})})
+    return dataclasses.replace(facts, params=params)
+
+
+def told(facts: Facts) -> str:
+    return model_card(facts) + checklist(facts)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -40,23 +56,22 @@ def test_another_result_changes_the_text_and_nothing_else_does(project, tmp_path
     statement.main()
     assert (statement.CARD.read_bytes(), statement.CLAIM.read_bytes()) == first
     facts = read_facts(load_params())
-    told = dict(answers(facts))
-    assert told["Level of disjointness"].startswith("patient; 0 patients and 0 test pictures")
+    assert answers(facts)["Level of disjointness"].startswith("patient; 0 patients and 0 test pictures")
     facts.split["leaks"]["patients"] = 7
-    assert dict(answers(facts))["Level of disjointness"].startswith("patient; 7 patients")
+    assert answers(facts)["Level of disjointness"].startswith("patient; 7 patients")
 
 
 def test_repeated_training_is_told_with_its_spread_and_so_is_its_absence(project):
     facts = read_facts(load_params())
     figure = facts.summary["macro_f1"]
     alone = f"macro-F1 {figure['seed_mean']:.3f}, standard deviation {figure['seed_std']:.3f} over 2 seeds"
-    told = dict(answers(facts))
-    assert alone in told["Uncertainty"] and told["Ensembling"].startswith("The 2 models of a fold")
+    answered = answers(facts)
+    assert alone in answered["Uncertainty"] and answered["Ensembling"].startswith("The 2 models of a fold")
     assert alone in model_card(facts)
     facts.summary["seeds"] = 1
     del figure["seed_mean"], figure["seed_std"]
-    told = dict(answers(facts))
-    assert "not repeated" in told["Uncertainty"] and told["Ensembling"].startswith("None")
+    answered = answers(facts)
+    assert "not repeated" in answered["Uncertainty"] and answered["Ensembling"].startswith("None")
     assert "standard deviation" not in model_card(facts)
 
 
@@ -75,11 +90,98 @@ def test_a_figure_without_a_definition_says_so(project):
 
 def test_a_fitted_classifier_is_told_from_a_trained_one(project):
     facts = read_facts(load_params())
-    assert "epochs of adamw" in model_card(facts) and "8 epochs" in dict(answers(facts))["Training"]
-    params = facts.params.model_copy(update={"model": facts.params.model.model_copy(update={"head": "svm"})})
-    fitted = dataclasses.replace(facts, params=params)
-    for text in (model_card(fitted), dict(answers(fitted))["Training"]):
+    assert "epochs of adamw" in model_card(facts) and "8 epochs" in answers(facts)["Training"]
+    fitted = changed(facts, model__head="svm")
+    for text in (model_card(fitted), answers(fitted)["Training"]):
         assert "support vector machine" in text and "epochs" not in text
+    assert "the classifier is fitted" in told(fitted) and "epoch with" not in told(fitted)
+
+
+@pytest.mark.parametrize(
+    ("params", "false", "true"),
+    [
+        ({"train__keep": "last"}, ["best validation macro-F1"], ["the last epoch is kept", "Of each fold, the last epoch;"]),
+        ({"train__patience": 3}, [": 8 epochs", "| 8 epochs"], ["up to 8 epochs"]),
+        (
+            {"train__small_epochs": 2, "train__small_size": 32},
+            ["8 epochs, batches"],
+            ["8 epochs (the first 2 at 32 x 32 pixels), batches"],
+        ),
+        ({"split__distinct": False}, ["distinct test pictures", "One copy"], ["Every copy of"]),
+        (
+            {"split__group_by": "none"},
+            ["no known patient", "no copy of a picture", "not seen its", "close neighbours"],
+            ["No file is in both", "when no file is on both sides", "does not keep patients apart"],
+        ),
+        (
+            {"split__group_by": "cluster"},
+            ["no known patient", "close neighbours"],
+            ["No copy of a picture is in both", "when no copy of a picture is on both sides", "does not keep patients apart"],
+        ),
+        (
+            {"split__protocol": "published"},
+            ["kfold"],
+            ["published, the folders that the sets call training and testing", "One copy on each"],
+        ),
+        ({"split__protocol": "holdout", "split__test_fraction": 0.25}, ["kfold"], ["holdout, 25% tested"]),
+        ({"split__within": 1}, [], ["kfold, without the test pictures of fold 1"]),
+        (
+            {"split__protocol": "source", "split__train_sources": ["a"], "split__test_sources": ["b"]},
+            ["kfold", "the sets that are trained on"],
+            ["source, trained on a, tested on b", "| External data | Trained on a, tested on b"],
+        ),
+        (
+            {"split__train_planes": ["axial"], "split__test_planes": ["coronal", "sagittal"]},
+            [],
+            ["trained on axial pictures only, tested on coronal and sagittal pictures only"],
+        ),
+        ({"model__normalisation": "none"}, ["mean and deviation"], ["scaled to 0..1"]),
+        ({"data__labels": {"glioma": "tumor"}}, [], ["; glioma is called tumor"]),
+    ],
+)
+def test_what_is_told_follows_the_params(project, params, false, true):
+    facts = read_facts(load_params())
+    text = told(changed(facts, **params))
+    assert not [sentence for sentence in false if sentence in text]
+    assert all(sentence in text for sentence in true)
+    assert not [sentence for sentence in true if sentence in told(facts)], "or nothing follows the params"
+
+
+def test_copies_in_the_training_are_told(project):
+    facts = read_facts(load_params())
+    assert "augmented copies" not in told(facts) and "planes of the classes" not in told(facts)
+    facts.dedupe["augmented"], facts.split["excluded"]["augmented"] = 600, 100
+    facts.balance.update(method="planes", generated=1234)
+    assert "; 500 augmented copies that the sets ship; 1,234 shifted and rotated copies even out" in model_card(facts)
+    assert "; 500 augmented copies that the sets ship; 1,234 shifted" in answers(facts)["Training"]
+    facts.balance["method"] = "weights"
+    assert "; weights of the pictures even out the planes" in model_card(facts) and "shifted and rotated" not in told(facts)
+
+
+def test_synthetic_sets_are_no_public_ones(project):
+    facts = read_facts(load_params())
+    synthetic = told(facts)
+    assert "phantom/brain-mri (generated, version 1)" in synthetic and "single slices of synthetic" in synthetic
+    for word in ("Kaggle", "Retrospective", "publishers", "of public", "not documented", "describe public"):
+        assert word not in synthetic.removeprefix(synthetic[: synthetic.index("# CLAIM")]), word
+    public = dataclasses.replace(facts, sources=[load_source("sartaj").archive])
+    assert "brain-tumor-classification-mri (Kaggle, version 2)" in told(public) and "Retrospective, on public" in told(public)
+    both = dataclasses.replace(facts, sources=[*public.sources, *facts.sources])
+    assert "Retrospective, on public and synthetic" in told(both)
+
+
+def test_sets_that_contain_each_other_are_told_by_their_figures(project):
+    facts = read_facts(load_params())
+    assert answers(facts)["External data"] == "Not done: the test pictures are of the sets that are trained on"
+    facts.leaks["sets"]["phantom"]["in_other_sets"] = {"drawn": {"share": 0.31}}
+    assert answers(facts)["External data"].endswith("; by pictures, 31% of phantom is in drawn")
+
+
+def test_pictures_without_attention_are_told(project):
+    facts = read_facts(load_params())
+    right = facts.explain["right"]
+    right.update(dict.fromkeys(right.keys() - {"pictures", "without_attention"}))
+    assert "no attention in any picture that is predicted rightly" in answers(facts)["Explainability"]
 
 
 def test_the_card_says_which_temperature_was_taken_and_why(project):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import encode, smooth, write_archive
+import yaml
+from synthetic import encode, set_params, smooth, write_archive
 
 from stages.catalog import CATALOG, CLUSTERS, read_table, write_table
 from stages.merge import __main__ as merge
@@ -55,6 +56,37 @@ def test_later_corrections_replace_earlier_ones(merged, monkeypatch):
     assert labels()["set/glioma/0.png"] == "glioma"
     assert labels()["set/glioma/2.png"] == "notumor"
     assert len(read_table(CORRECTIONS)) == 3
+
+
+def joined(labels: dict[str, str]) -> None:
+    """The catalog as data.labels makes it, of a registry with a third label."""
+    registry = yaml.safe_load(Path("data/sources.yaml").read_text())
+    registry["set"]["folders"]["labels"]["meningioma"] = ["meningioma"]
+    Path("data/sources.yaml").write_text(yaml.safe_dump(registry))
+    set_params(data__labels=labels)
+    merge.main()
+
+
+def test_under_data_labels_a_correction_is_a_label_of_the_registry(merged, monkeypatch):
+    joined({"glioma": "tumor", "meningioma": "tumor", "notumor": "healthy"})
+    take_in(monkeypatch, {"set/glioma/0.png": "healthy", "set/glioma/1.png": "meningioma", "set/notumor/3.png": "glioma"})
+    assert sorted(read_table(CORRECTIONS).label) == ["glioma", "meningioma", "notumor", "notumor"]
+    after = labels()
+    assert after["set/glioma/0.png"] == after["set/glioma/copy.png"] == "healthy"
+    assert after["set/glioma/1.png"] == after["set/notumor/3.png"] == "tumor"
+
+
+def test_a_label_that_joins_several_is_answered_with_those(merged, monkeypatch):
+    joined({"glioma": "tumor", "meningioma": "tumor"})
+    with pytest.raises(SystemExit, match="^correct_label 'tumor' stands for glioma, meningioma in data.labels; write which of them$"):
+        take_in(monkeypatch, {"set/notumor/3.png": "tumor"})
+    assert not len(read_table(CORRECTIONS))
+
+
+def test_a_joined_label_that_is_one_of_the_registry_s_too_is_taken_as_that(merged, monkeypatch):
+    joined({"meningioma": "glioma"})
+    take_in(monkeypatch, {"set/notumor/3.png": "glioma"})
+    assert read_table(CORRECTIONS).label.tolist() == ["glioma"]
 
 
 def test_unknown_pictures_and_labels_are_refused_and_change_nothing(merged, monkeypatch):

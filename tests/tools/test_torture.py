@@ -34,6 +34,14 @@ def test_every_mistake_in_the_params_is_named(project):
     assert not any(wrong), [line for line in wrong if line][:3]
 
 
+def test_nonsense_that_is_taken_is_noticed(project, monkeypatch):
+    monkeypatch.setattr(params, "load_params", lambda path: None)
+    wrong = params.mistaken(project, 1, np.random.default_rng(0))
+    assert len(wrong) > 500 and all(wrong)
+    assert "model.freeze: 'nonsense' is taken" in wrong and "model.backbone: '' is taken" in wrong
+    assert not any(line.startswith("model.backbone: 'nonsense'") for line in wrong)  # which may be a backbone
+
+
 def test_odd_and_damaged_files_hold():
     command = [sys.executable, "-m", "tools.torture", "--only", "pictures", "archives", "--tries", "24"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,7 @@
 """Every key of params.yaml missing, unknown, of another type, out of range or no number."""
 
 import copy
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,24 @@ import yaml
 from stages.params import load_params
 from tools.torture.project import Project
 
-WRONG = ([], {}, "nonsense", None, -1, 1e9, float("nan"), float("inf"), [None], {"a": 1}, -0.5, "", True, 2**70)
+WRONG = ("nonsense", "", -1, -0.5, float("nan"), float("inf"), [None], {"a": 1})  # whatever the key
+ODD = ([], {}, None, True, 1e9, 2**70)  # proper for some keys: where one is taken, it was no mistake and does not count
+NAMES = ("model.backbone", "model.weights", "explain.layer")  # which only a library or the network knows: any word is taken
+TAKEN = "is taken"
+Change = Callable[[dict, str], None]
 
 
 def mistaken(project: Project, tries: int, rng: np.random.Generator) -> list[str]:
-    """The error is one line a mistake that names the key; a value that is taken is one that the key allows. Tries every key, whatever tries is."""
+    """The error is one line a mistake that names the key. Tries every key, whatever tries is; what a key allows does not count."""
     wrong = []
     with project.new() as folder:
         path = folder / "params.yaml"
         proper = yaml.safe_load(path.read_text())
         for keys in _leaves(proper):
-            for change in (_without, _with_another, *(partial(_with_value, value) for value in WRONG)):
-                content = copy.deepcopy(proper)
-                section = content
-                for key in keys[:-1]:
-                    section = section[key]
-                change(section, keys[-1])
-                path.write_text(yaml.safe_dump(content))
-                wrong.append(_verdict(path, keys, must_fail=change in (_without, _with_another)))
+            mistakes = [value for value in WRONG if value != "nonsense" or ".".join(keys) not in NAMES]
+            wrong += [_tried(path, proper, keys, change) for change in (_without, _with_another, *map(_with_value, mistakes))]
+            odd = [_tried(path, proper, keys, _with_value(value)) for value in ODD]
+            wrong += [verdict for verdict in odd if not verdict.endswith(TAKEN)]
     return wrong
 
 
@@ -40,21 +39,29 @@ def _with_another(section: dict, name: str) -> None:
     section[f"{name}_"] = section[name]
 
 
-def _with_value(value: object, section: dict, name: str) -> None:
-    section[name] = value
+def _with_value(value: object) -> Change:
+    def change(section: dict, name: str) -> None:
+        section[name] = value
+
+    return change
 
 
-def _verdict(path: Path, keys: tuple[str, ...], must_fail: bool) -> str:
-    name = ".".join(keys)
+def _tried(path: Path, proper: dict, keys: tuple[str, ...], change: Change) -> str:
+    """What is wrong with the answer to params with one change; empty if it is a refusal that names the key."""
+    content, name = copy.deepcopy(proper), ".".join(keys)
+    section = content
+    for key in keys[:-1]:
+        section = section[key]
+    change(section, keys[-1])
+    path.write_text(yaml.safe_dump(content))
     try:
         load_params(path)
     except SystemExit as refusal:
-        if name not in str(refusal.code) and ".".join(keys[:-1]) not in str(refusal.code):
-            return f"{name}: the error does not name it: {refusal.code}"
-        return ""
+        named = name in str(refusal.code) or ".".join(keys[:-1]) in str(refusal.code)
+        return "" if named else f"{name}: the error does not name it: {refusal.code}"
     except Exception as error:
         return f"{name}: {type(error).__name__} {error}"
-    return f"{name}: taken without it, or with an unknown one beside it" if must_fail else ""
+    return f"{name}: {section.get(keys[-1])!r:.50} {TAKEN}"
 
 
 def _leaves(section: dict, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
