@@ -7,6 +7,7 @@ metrics/calibration.json (before and after) and the reliability and abstention c
 from stages.bootstrap import draw_groups, summarise
 from stages.calibrate import abstention, temperature
 from stages.catalog import CALIBRATION, CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
+from stages.demonstration import is_demonstration
 from stages.params import load_params
 from stages.predictions import class_names, to_arrays
 from stages.scores import reliability
@@ -38,6 +39,7 @@ def main() -> None:
     overall = answered[answered["class"] == "all"].set_index("answered")
     write_metrics(
         {
+            "demonstration": is_demonstration(params.data.sources),
             "temperature": chosen,
             "validation_cross_entropy": dict(zip(("before", "after"), cross_entropy, strict=True)),
             **figures,

@@ -1,12 +1,11 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from synthetic import ROOT
+from synthetic import copy_params, set_params
 
 from stages.calibrate import __main__ as calibrate
 from stages.catalog import CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_table
@@ -19,7 +18,7 @@ TOO_SURE = 2.0
 def project(tmp_path, monkeypatch):
     """Two folds whose models are too sure of themselves."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    copy_params()
     random = np.random.default_rng(0)
     tables = []
     for fold in range(2):
@@ -53,6 +52,15 @@ def test_the_folds_get_the_temperature_of_their_models(project):
     assert after["cross_entropy"] < before["cross_entropy"]
     answered = metrics["accuracy_of_answers"]
     assert answered["80% answered"] > answered["90% answered"] > answered["100% answered"]
+
+
+def test_synthetic_pictures_are_called_a_demonstration(project):
+    calibrate.main()
+    metrics = results()[1]
+    assert metrics["demonstration"] is False
+    set_params(data__sources=["phantom"])
+    calibrate.main()
+    assert results()[1] == metrics | {"demonstration": True}
 
 
 def test_a_single_fold_of_other_classes(project):
