@@ -21,7 +21,7 @@ ROLES = ("train", "validation", "test")
 PLANES = ("axial", "coronal", "sagittal")
 TEXT = (  # columns whose values may look like numbers: patient 007 is not patient 7
     "image_id", "source", "member", "sha256", "label", "published_split", "mode", "format", "augmented_from", "patient", "plane",
-    "copy", "orientation", "plane_source", "role", "origin", "change", "predicted", "reason",
+    "slice", "copy", "orientation", "plane_source", "role", "origin", "change", "predicted", "reason",
 )  # fmt: skip
 
 

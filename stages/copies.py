@@ -1,58 +1,90 @@
-"""Pictures that are the same: how alike two of them are, in which way one differs from the other, and what a training set has seen of a test set.
+"""Pictures that are the same: in which way one differs from the other, and what a training set has seen of a test set.
 
-Thumbnails are uint8 [N, S, S] in the catalog's order: whole pictures, and heads, both squashed to the square.
+Thumbnails are uint8 [N, S, S] in the catalog's order: whole pictures, squashed to the square.
 """
 
 import numpy as np
 import pandas as pd
 
-ORIENTATIONS = {"": (1, 1), "mirrored": (1, -1), "flipped": (-1, 1), "rotated": (-1, -1)}  # signs along y, x
-KINDS = ("exact", "mirrored", "flipped", "rotated", "cropped", "squashed", "resized", "brightened", "reencoded")
+# What was done to a picture: axes swapped or not, then the signs along y and x. "left" and "right" are quarter turns.
+ORIENTATIONS = {
+    "": (0, 1, 1),
+    "mirrored": (0, 1, -1),
+    "flipped": (0, -1, 1),
+    "rotated": (0, -1, -1),
+    "transposed": (1, 1, 1),
+    "right": (1, 1, -1),
+    "left": (1, -1, 1),
+    "transversed": (1, -1, -1),
+}
+KINDS = ("exact", "mirrored", "flipped", "rotated", "turned", "inverted", "cropped", "squashed", "resized", "brightened", "reencoded")
 
+WHOLE = 0.975  # correlation of the thumbnails below which a copy counts as cropped
+NEGATIVE = -0.5  # the same, below which it counts as inverted
 ASPECT = 0.02  # relative difference of aspect from which a copy counts as squashed
 BRIGHTNESS = 0.04  # relative difference of mean grey from which a copy counts as brightened
 BLOCK = 256  # pairs compared at once: what fits the caches is faster
 
 
-def describe(
-    catalog: pd.DataFrame, rows: np.ndarray, reference: np.ndarray, thumbnails: np.ndarray, heads: np.ndarray, same: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """How each picture in rows [P] differs from the same picture in reference [P], both row numbers.
+def turn(pictures: np.ndarray, orientation: str) -> np.ndarray:
+    """Square pictures [..., S, S], turned."""
+    transpose, y, x = ORIENTATIONS[orientation]
+    return (pictures.swapaxes(-1, -2) if transpose else pictures)[..., ::y, ::x]
 
-    catalog: sha256, width and height; same: the correlation from which two whole pictures are the same. Returns the kind
-    (one of KINDS: the first that applies) and the orientation (a key of ORIENTATIONS), both [P].
+
+def between(orientation: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """What has to be done to a picture in the orientation other to bring it into orientation, names [P] -> names [P]."""
+    names, codes = list(ORIENTATIONS), pd.Index(ORIENTATIONS)
+    grid = np.arange(4).reshape(2, 2)
+    known = {turn(grid, name).tobytes(): name for name in names}
+    back = {name: next(undo for undo in names if (turn(turn(grid, name), undo) == grid).all()) for name in names}
+    table = np.array([[known[turn(turn(grid, back[two]), one).tobytes()] for two in names] for one in names], object)
+    return table[codes.get_indexer(orientation), codes.get_indexer(other)]
+
+
+def describe(catalog: pd.DataFrame, rows: np.ndarray, reference: np.ndarray, orientation: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    """How each picture in rows [P] differs from the same picture in reference [P], both row numbers: one of KINDS, the first that applies.
+
+    catalog: sha256, width and height; orientation: names [P], what was done to the reference.
     """
-    names = np.array(list(ORIENTATIONS), object)
-    whole = np.stack([correlate(thumbnails, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
-    head = np.stack([correlate(heads, rows, reference, y, x) for y, x in ORIENTATIONS.values()])
-    # argmax takes the first of equals, and a hair's advantage is no reason to call a symmetric picture flipped.
-    best = np.where(whole.max(0) >= same, np.round(whole, 3).argmax(0), np.round(head, 3).argmax(0))
-    orientation = names[best]
+    whole = np.empty(len(rows), np.float32)
+    for name in ORIENTATIONS:
+        of = np.flatnonzero(orientation == name)
+        whole[of] = correlate(thumbnails, rows[of], reference[of], name)
 
     sha256 = catalog.sha256.to_numpy()
     width, height = catalog.width.to_numpy(float), catalog.height.to_numpy(float)
-    aspect = width / height
+    turned = np.isin(orientation, [name for name, (transpose, *_) in ORIENTATIONS.items() if transpose])
+    aspect, reference_aspect = width[rows] / height[rows], width[reference] / height[reference]
+    aspect = np.where(turned, 1 / aspect, aspect)
     grey, reference_grey = _mean_grey(thumbnails, rows), _mean_grey(thumbnails, reference)
     conditions = {
         "exact": sha256[rows] == sha256[reference],
-        "mirrored": orientation == "mirrored",
-        "flipped": orientation == "flipped",
-        "rotated": orientation == "rotated",
-        "cropped": whole.max(0) < same,
-        "squashed": abs(aspect[rows] / aspect[reference] - 1) > ASPECT,
+        **{name: orientation == name for name in ("mirrored", "flipped", "rotated")},
+        "turned": turned,
+        "inverted": whole < NEGATIVE,
+        "cropped": whole < WHOLE,
+        "squashed": abs(aspect / reference_aspect - 1) > ASPECT,
         "resized": (width[rows] != width[reference]) | (height[rows] != height[reference]),
         "brightened": abs(grey / np.maximum(reference_grey, 1e-6) - 1) > BRIGHTNESS,
     }
-    return np.select(list(conditions.values()), list(conditions), "reencoded"), orientation
+    return np.select(list(conditions.values()), list(conditions), "reencoded")
 
 
-def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, y: int, x: int) -> np.ndarray:
-    """Pearson correlations [P] of the thumbnails in rows first, turned by the signs of an orientation, with those in rows second."""
-    correlation = np.empty(len(first), np.float32)
-    for start in range(0, len(first), BLOCK):
+def best_orientation(thumbnails: np.ndarray, rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The orientation, names [P], in which each reference is most like the picture in rows."""
+    # argmax takes the first of equals, and a hair's advantage is no reason to call a symmetric picture flipped.
+    alike = np.stack([correlate(thumbnails, rows, reference, name) for name in ORIENTATIONS]).round(3)
+    return np.array(list(ORIENTATIONS), object)[alike.argmax(0)]
+
+
+def correlate(thumbnails: np.ndarray, rows: np.ndarray, reference: np.ndarray, orientation: str) -> np.ndarray:
+    """Pearson correlations [P] of the thumbnails in rows with those in reference, turned."""
+    correlation = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        one, other = normalised(thumbnails[first[part]]), normalised(thumbnails[second[part]])
-        correlation[part] = np.einsum("nyx,nyx->n", one[:, ::y, ::x], other)
+        one, other = normalised(thumbnails[rows[part]]), normalised(thumbnails[reference[part]])
+        correlation[part] = np.einsum("nyx,nyx->n", one, turn(other, orientation))
     return correlation
 
 

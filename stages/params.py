@@ -62,14 +62,20 @@ class Merge(Section):
 
 
 class Dedupe(Section):
-    same: Fraction = Field(description="thumbnail correlation from which two pictures are the same picture")
-    neighbour: Fraction = Field(description="thumbnail correlation from which two pictures stay on one side of a split")
+    same: Fraction = Field(
+        description="agreement of fine detail, a correlation, that two images must reach to be the same, if nothing in them is displaced either"
+    )
+    neighbour: Fraction = Field(
+        description="agreement of fine detail, even in the tenth of the image that agrees worst, from which two images stay on one side of a split"
+    )
     on_conflict: Literal["drop", "majority", "error"] = Field(
         description="a picture that occurs under several labels: drop it, take the majority label (drop on a tie), or stop"
     )
-    exact_search_up_to: Count = Field(description="pictures up to which the search is exhaustive; beyond, only similar ones are compared")
+    exact_search_up_to: Count = Field(
+        description="images up to which each is compared with each, and parts of heads are looked for; beyond, images are compared with similar ones"
+    )
     memory: Positive = Field(
-        description="GiB that dedupe takes: features of the pictures that have no room in it lie in scratch files; without any it takes 0.3 and 140 bytes a picture"
+        description="GiB that dedupe takes: details that have no room in it are decoded again when they are compared; without any it takes 0.3 and 500 bytes an image"
     )
 
     @model_validator(mode="after")

@@ -14,10 +14,13 @@ import pandas as pd
 import torch
 from safetensors.numpy import save_file
 from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, MODELS, PREDICTIONS, read_table
-from stages.dedupe.planes import classifier
 from stages.gradients import gradients
 from stages.params import load_params
 from stages.predict.package import PACKAGE, load
@@ -87,6 +90,12 @@ def _plane_map(features: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarra
     weights = regression.coef_ @ reduction.components_ / scale.scale_
     bias = regression.intercept_ - regression.coef_ @ reduction.components_ @ reduction.mean_ - weights @ scale.mean_
     return {"weights": weights, "bias": bias}
+
+
+def classifier(pictures: int) -> Pipeline:
+    """What tells planes apart by gradients, for so many pictures to learn from."""
+    reduction = PCA(min(100, pictures // 2), svd_solver="randomized", random_state=0)
+    return make_pipeline(StandardScaler(), reduction, LogisticRegression(C=0.1, max_iter=500))
 
 
 def export_onnx() -> float:

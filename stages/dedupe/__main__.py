@@ -2,86 +2,72 @@
 
 import numpy as np
 import pandas as pd
-from joblib import cpu_count
-from threadpoolctl import threadpool_limits
 
 from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, write_metrics, write_table
 from stages.copies import KINDS, seen
-from stages.dedupe.align import aligned_correlation
-from stages.dedupe.allocator import give_back_large
+from stages.dedupe.alike import find_alike
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
-from stages.dedupe.compact import image_ids, read_compact, read_parts
+from stages.dedupe.compact import find_places, image_ids, read_compact, read_parts
+from stages.dedupe.groups import find_groups
 from stages.dedupe.on_disk import OnDisk
+from stages.dedupe.pictures import Pictures
 from stages.dedupe.planes import find_planes
-from stages.dedupe.search import similar_pairs
-from stages.params import Dedupe, load_params
+from stages.dedupe.truth import compare_with_truth
+from stages.params import load_params
 
-# Two cuts of one picture differ by the pixel that the box of a head is off. Heads down to so much below dedupe.neighbour are aligned;
-# from ALIGNED on they are the same picture. In the three sets other slices, aligned as well, reach .971 (docs/data.md).
-MARGIN = 0.04
-ALIGNED = 0.98
-
-# Bytes that stay in memory whatever there is room for (docs/scale.md): Python, its libraries and what is read at a time; the blocks that a
-# thread compares; and of each picture numbers in place of the catalog's text, its place in a cluster, and the pairs it is in.
-PROCESS, THREAD, PICTURE = 260 << 20, 20 << 20, 140
+# Bytes that dedupe takes whatever it keeps of the pictures (docs/scale.md): Python, its libraries and what is read at a time; and of each picture
+# numbers in place of the catalog's text, its place in the index and in a cluster, and the pairs it is in.
+PROCESS, PICTURE = 300 << 20, 500
 
 
 def main() -> None:
-    give_back_large()
-    params = load_params().dedupe
-    thumbnails, heads = (OnDisk(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
+    params = load_params()
+    thumbnails = OnDisk(CATALOG.with_name("thumbnails.npy"))
     catalog = read_compact(len(thumbnails))
+    # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
+    own = np.flatnonzero(~catalog.augmented)
+    searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
+    size = catalog.width.to_numpy(np.int64) * catalog.height.to_numpy(np.int64)
+    with Pictures(find_places(catalog.source.cat.categories[1:].tolist(), searched), _room(len(catalog), params.dedupe.memory)) as pictures:
+        alike = find_alike(pictures, size[searched], catalog.patient.cat.codes.to_numpy()[searched], params.dedupe)
+        looks = pictures.descriptors[2 * np.arange(len(searched)) + 1]
 
-    cluster, group = find_clusters(catalog, thumbnails, heads, params)
-    kept, conflicts = choose_kept(catalog, cluster, params.on_conflict)
+    cluster = join(
+        len(catalog),
+        same_value(catalog.sha256.to_numpy()),
+        same_value(catalog.original.to_numpy()),
+        (searched, searched[alike.copy_of]),
+    )
+    patient = _patients(catalog.patient, cluster)
+    group, persons = find_groups(cluster, patient.codes, searched[alike.first], searched[alike.second])
+    kept, conflicts = choose_kept(catalog, cluster, params.dedupe.on_conflict)
     conflicts.insert(0, "image_id", image_ids(conflicts.index))
-    if params.on_conflict == "error" and len(conflicts):
+    if params.dedupe.on_conflict == "error" and len(conflicts):
         lines = "".join(f"\n  cluster {row.cluster}: {row.label:12} {row.image_id}" for row in conflicts.itertuples())
         raise SystemExit(f"The same picture occurs under several labels (dedupe.on_conflict: drop or majority would go on):{lines}")
 
     table = pd.DataFrame({"cluster": cluster, "group": group, "kept": kept})
-    table["copy"], table["orientation"] = describe_copies(catalog, cluster, kept, thumbnails, heads, params.same)
-    table["patient"] = _patients(catalog.patient, cluster)
-    with threadpool_limits(1):  # many small products: threads only get in each other's way
-        planes, accuracy = find_planes(table.assign(plane=catalog.plane), thumbnails)
+    table["copy"], table["orientation"] = describe_copies(catalog, cluster, kept, searched, alike.orientation, thumbnails)
+    table["patient"] = patient
+    planes, plane_metrics = find_planes(table.assign(plane=catalog.plane, source=catalog.source), searched, looks)
     table = pd.concat([table, planes], axis=1)
 
     _write(table)
     write_table(conflicts, CONFLICTS)
-    metrics = _summary(catalog, table, conflicts, accuracy)
+    metrics = _summary(catalog, table, conflicts) | {
+        "persons": _persons(patient, persons),
+        "truth": compare_with_truth(catalog, cluster, searched, thumbnails),
+        "planes": plane_metrics,
+    }
     write_metrics(metrics, "metrics/dedupe.json")
     print(f"{metrics['pictures']} pictures are {metrics['distinct']} distinct ones in {metrics['groups']} groups; {metrics['kept']} kept")
 
 
-def find_clusters(catalog: pd.DataFrame, thumbnails: OnDisk, heads: OnDisk, params: Dedupe) -> tuple[np.ndarray, np.ndarray]:
-    """The number of the cluster (the same picture) and of the group (what must stay together) of each row of the catalog."""
-    # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
-    own = np.flatnonzero(~catalog.augmented).astype(np.int32)
-    searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
-    thumbnails, heads = thumbnails.only(searched), heads.only(searched)
-    how = params.exact_search_up_to, _room(len(catalog), params.memory)
-    whole = similar_pairs(thumbnails, params.neighbour, *how, "whole pictures")
-    head = similar_pairs(heads, params.neighbour - MARGIN, *how, "heads")
-    near = pd.concat([whole, head[head.correlation >= params.neighbour]])
-
-    def edges(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        return searched[pairs["first"]], searched[pairs["second"]]
-
-    same = [same_value(catalog.sha256.to_numpy()), same_value(catalog.original.to_numpy()), edges(near[near.correlation >= params.same])]
-    cluster = join(len(catalog), *same)
-    first, second = edges(head)
-    apart = head[cluster[first] != cluster[second]]
-    recut = edges(apart[aligned_correlation(heads, apart) >= ALIGNED])
-    cluster = join(len(catalog), *same, recut)
-    group = join(len(catalog), *same, recut, edges(near), same_value(catalog.patient.cat.codes.to_numpy() - 1))
-    return cluster, group
-
-
 def _room(pictures: int, memory: float) -> float:
-    """Bytes that so many pictures leave of memory (GiB) for their features."""
-    taken = PROCESS + THREAD * cpu_count() + PICTURE * pictures
+    """Bytes that so many pictures leave of memory (GiB) for their details."""
+    taken = PROCESS + PICTURE * pictures
     if taken > memory * 2**30:
-        print(f"dedupe.memory: {memory:g} GiB are less than the {taken / 2**30:.2f} that dedupe takes with all features in scratch files")
+        print(f"dedupe.memory: {memory:g} GiB are less than the {taken / 2**30:.2f} that dedupe takes without keeping any details")
     return memory * 2**30 - taken
 
 
@@ -100,7 +86,7 @@ def _write(table: pd.DataFrame) -> None:
             ids.join(table.loc[ids.index]).to_csv(file, index=False, header=not file.tell(), lineterminator="\n")
 
 
-def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame, plane_accuracy: float | None) -> dict:
+def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame) -> dict:
     own = table[~catalog.augmented]
     copies = own["copy"].value_counts()
     patients = catalog.patient[catalog.patient != ""].groupby(table.cluster).nunique()
@@ -121,11 +107,13 @@ def _summary(catalog: pd.DataFrame, table: pd.DataFrame, conflicts: pd.DataFrame
             for source, rows in table.join(catalog[["source", "published_split", "sha256"]]).groupby("source", observed=True)
             if (rows.published_split == "test").any()
         },
-        "planes": {
-            **{source: int((own.plane_source == source).sum()) for source in ("annotated", "propagated", "predicted")},
-            "accuracy_by_group": plane_accuracy,
-        },
     }
+
+
+def _persons(patient: pd.Categorical, pairs: list[tuple[int, int]]) -> dict:
+    """Patients that are taken for one person."""
+    names = [[str(patient.categories[number]) for number in pair] for pair in pairs]
+    return {"patients": len({name for pair in names for name in pair}), "pairs": [" ".join(pair) for pair in names]}
 
 
 def _leaked(rows: pd.DataFrame) -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stages.copies import KINDS, ORIENTATIONS, describe
+from stages.copies import KINDS, ORIENTATIONS, best_orientation, between, describe
 from stages.dedupe.on_disk import OnDisk
 
 BLOCK = 1 << 16  # copies described, and edges joined, at a time
@@ -78,22 +78,31 @@ def choose_kept(catalog: pd.DataFrame, cluster: np.ndarray, on_conflict: str) ->
 
 
 def describe_copies(
-    catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, thumbnails: OnDisk, heads: OnDisk, same: float
+    catalog: pd.DataFrame, cluster: np.ndarray, kept: np.ndarray, searched: np.ndarray, orientation: np.ndarray, thumbnails: OnDisk
 ) -> tuple[pd.Categorical, pd.Categorical]:
     """How every row differs from its cluster's reference: the kept picture, or the first row where none is kept.
 
-    Returns copy (original, augmented, or one of copies.KINDS) and orientation (a key of copies.ORIENTATIONS), both [N].
+    searched: rows, one for the files of the same bytes; orientation: int [of these], in which each is to the others of its cluster. Returns copy (original,
+    augmented, or one of copies.KINDS) and orientation (a key of copies.ORIENTATIONS), both [N].
     """
     reference = _first_row(cluster)
+    own = np.flatnonzero(~catalog.augmented)[::-1]
+    reference[cluster[own]] = own
     reference[cluster[kept]] = np.flatnonzero(kept)
-    copies = np.flatnonzero(reference[cluster] != np.arange(len(catalog)))
-    names = ["original", "augmented", *KINDS], list(ORIENTATIONS)
-    found = tuple(np.zeros(len(catalog), np.int8) for _ in names)
+    reference = reference[cluster]
+    names = np.array(list(ORIENTATIONS), object)
+    by_bytes = np.zeros(catalog.sha256.max() + 1, np.int8)
+    by_bytes[catalog.sha256.to_numpy()[searched]] = orientation
+    turned = by_bytes[catalog.sha256.to_numpy()]
+
+    kinds = ["original", "augmented", *KINDS]
+    found = np.zeros((2, len(catalog)), np.int8)
+    copies = np.flatnonzero(reference != np.arange(len(catalog)))
     for start in range(0, len(copies), BLOCK):
         rows = copies[start : start + BLOCK]
-        described = describe(catalog, rows, reference[cluster[rows]], thumbnails, heads, same)
-        for codes, values, known in zip(found, described, names, strict=True):
+        to = reference[rows]
+        how = np.where(catalog.augmented[rows], best_orientation(thumbnails, rows, to), between(names[turned[rows]], names[turned[to]]))
+        for codes, values, known in zip(found, (describe(catalog, rows, to, how, thumbnails), how), (kinds, names), strict=True):
             codes[rows] = pd.Categorical(values, known).codes
-    found[0][catalog.augmented] = names[0].index("augmented")
-    kind, orientation = map(pd.Categorical.from_codes, found, names)
-    return kind, orientation
+    found[0][catalog.augmented] = kinds.index("augmented")
+    return pd.Categorical.from_codes(found[0], kinds), pd.Categorical.from_codes(found[1], names)

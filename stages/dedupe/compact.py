@@ -1,14 +1,18 @@
 """The catalog in numbers: the text of a million pictures is a gigabyte, and what dedupe compares of it forty bytes each."""
 
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stages.archives import directory
 from stages.catalog import CATALOG, TEXT
 
+RAW = Path("data/raw")
 ROWS = 20_000  # of the file in memory at a time
-NAMES = ("source", "label", "published_split", "patient", "plane")
+NAMES = ("source", "label", "published_split", "patient", "plane", "slice")
 COLUMNS = ("image_id", "sha256", "augmented_from", "width", "height", *NAMES)
 
 
@@ -42,6 +46,35 @@ def read_compact(count: int) -> pd.DataFrame:
     for name, codes in known.items():
         table[name] = pd.Categorical.from_codes(columns.pop(name), list(codes)).reorder_categories(sorted(codes))
     return table
+
+
+class Places:
+    """Where the files of some rows lie: sequences of (archive, offset, size, checksum), as archives.read_stored takes them, 28 bytes a picture."""
+
+    def __init__(self, archives: list[Path], table: np.ndarray):
+        self._archives, self._table = archives, table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, rows) -> list[tuple]:
+        return [(self._archives[archive], *place) for archive, *place in self._table[rows].tolist()]
+
+
+def find_places(sources: list[str], rows: np.ndarray) -> Places:
+    """The places of some rows of the catalog, by the directories of the archives."""
+    archives = [RAW / f"{source}.zip" for source in sources]
+    kinds = [("id", np.uint64), ("archive", np.int32), ("offset", np.int64), ("size", np.int64), ("checksum", np.uint32)]
+    known = []
+    for number, (source, path) in enumerate(zip(sources, archives, strict=True)):
+        members = ((f"{source}/{info.filename}", number, info.header_offset, info.file_size, info.CRC) for info in directory(path))
+        while some := list(islice(members, ROWS)):
+            ids = _hashed(pd.Series([member[0] for member in some]))
+            known.append(np.array([(hashed, *member[1:]) for hashed, member in zip(ids.tolist(), some, strict=True)], kinds))
+    known = np.concatenate(known)
+    known = known[np.argsort(known["id"], kind="stable")]
+    ids = np.concatenate([_hashed(part.image_id) for part in read_parts(("image_id",))])[rows]
+    return Places(archives, known[np.searchsorted(known["id"], ids)][["archive", "offset", "size", "checksum"]])
 
 
 def _hashed(values: pd.Series) -> np.ndarray:

@@ -1,32 +1,28 @@
-"""The plane of every picture: annotated, propagated among copies, or predicted from its gradients."""
-
-from collections.abc import Iterator
+"""The plane of every picture: annotated, propagated among copies, or predicted from what its head looks like."""
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from stages.catalog import PLANES
-from stages.dedupe.on_disk import OnDisk
-from stages.gradients import gradients
 
 NAMES = ["", *PLANES]
 SOURCES = ["", "annotated", "propagated", "predicted"]
 FOLDS = 5
 LEARNT = 20_000  # pictures to learn from at most: more are drawn from, which bounds the memory
-BLOCK = 4096  # pictures whose features are computed at once
+SURE = 0.8  # probability below which a plane stays empty
 
 
-def find_planes(table: pd.DataFrame, thumbnails: np.ndarray | OnDisk) -> tuple[pd.DataFrame, float | None]:
-    """Planes for all rows of a table with plane (empty where unknown), cluster, group and kept, in thumbnails' order.
+def find_planes(table: pd.DataFrame, searched: np.ndarray, looks: np.ndarray) -> tuple[pd.DataFrame, dict]:
+    """Planes for all rows of a table with plane (empty where unknown), cluster, group and patient.
 
-    Returns plane, plane_source, plane_confidence (the share of agreeing annotations, or the predicted probability) and
-    the accuracy of the prediction on annotated distinct pictures, cross-validated with no group on both sides; None,
-    and planes left empty, where the annotations are too few to learn from.
+    searched: the rows that looks, descriptors [S, F] of heads, are of. Returns plane, plane_source and plane_confidence (the share of agreeing annotations,
+    or the predicted probability), and counts, with the accuracy of the prediction on annotated distinct pictures, cross-validated with no group on both
+    sides, of those whose patient is known and of the others. Where annotations are too few to learn from, or the prediction is not sure, planes stay empty.
     """
     own = pd.Categorical(table.plane, NAMES).codes
     annotated = table[own > 0].assign(plane=own[own > 0])
@@ -38,31 +34,44 @@ def find_planes(table: pd.DataFrame, thumbnails: np.ndarray | OnDisk) -> tuple[p
     source = np.where(own > 0, SOURCES.index("annotated"), np.where(plane > 0, SOURCES.index("propagated"), 0))
     confidence = np.where(own > 0, 1.0, votes.share.reindex(table.cluster))
 
-    learn = table[plane > 0].drop_duplicates("cluster")
-    if len(learn) > LEARNT:
-        learn = learn.sample(LEARNT, random_state=0).sort_index()
-    known, accuracy = plane[learn.index], None
-    groups = learn.group.groupby(known).nunique()
+    first = ~table.cluster.iloc[searched].duplicated().to_numpy()  # one picture of each cluster
+    rows, looks = searched[first], looks[first]
+    known = plane[rows] > 0
+    learn, accuracy = _drawn(np.flatnonzero(known)), None
+    groups = table.group.iloc[rows[learn]].groupby(plane[rows[learn]]).nunique()
     if len(groups) > 1 and groups.min() >= FOLDS:
-        model, features = classifier(len(learn)), np.concatenate(list(_gradients(thumbnails, learn.index.to_numpy())))
-        predicted = cross_val_predict(model, features, known, groups=learn.group, cv=StratifiedGroupKFold(FOLDS))
-        accuracy = float((predicted == known).mean())
-        unknown = np.flatnonzero(plane == 0)
-        if len(unknown):
-            model.fit(features, known)
-            probability = np.concatenate([model.predict_proba(block) for block in _gradients(thumbnails, unknown)])
-            plane[unknown], source[unknown] = model.classes_[probability.argmax(1)], SOURCES.index("predicted")
-            confidence[unknown] = probability.max(1).astype(float).round(4)
+        with threadpool_limits(1):  # the order of a sum must not hang on the number of cores
+            truth, group = plane[rows[learn]], table.group.to_numpy()[rows[learn]]
+            probability = cross_val_predict(
+                _classifier(), looks[learn], truth, groups=group, cv=StratifiedGroupKFold(FOLDS), method="predict_proba"
+            )
+            accuracy = _accuracy(np.unique(truth), truth, probability, (table.patient != "").to_numpy()[rows[learn]])
+            model = _classifier().fit(looks[learn], truth)
+            guess = model.predict_proba(looks[~known]) if not known.all() else np.empty((0, len(groups)))
+        of = pd.Index(table.cluster.to_numpy()[rows[~known]]).get_indexer(table.cluster)
+        sure = (of >= 0) & (np.append(guess.max(1), 0)[of] >= SURE)
+        plane[sure] = model.classes_[guess.argmax(1)][of[sure]]
+        source[sure], confidence[sure] = SOURCES.index("predicted"), guess.max(1)[of[sure]].round(2)
     names = {"plane": pd.Categorical.from_codes(plane, NAMES), "plane_source": pd.Categorical.from_codes(source, SOURCES)}
-    return pd.DataFrame({**names, "plane_confidence": confidence}), accuracy
+    counts = {SOURCES[number] or "unknown": int((source == number).sum()) for number in (1, 2, 3, 0)}
+    return pd.DataFrame({**names, "plane_confidence": confidence}), {**counts, "accuracy_by_group": accuracy}
 
 
-def _gradients(thumbnails: np.ndarray | OnDisk, rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (gradients(thumbnails[rows[i : i + BLOCK]]) for i in range(0, len(rows), BLOCK))
+def _drawn(rows: np.ndarray) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).permutation(rows)[:LEARNT])
 
 
-def classifier(pictures: int) -> Pipeline:
-    """What tells planes apart by gradients, for so many pictures to learn from."""
-    components = min(100, pictures // 2)  # no more than a fold of the cross-validation has pictures
-    reduction = PCA(components, svd_solver="randomized", random_state=0)
-    return make_pipeline(StandardScaler(), reduction, LogisticRegression(C=0.1, max_iter=500))
+def _classifier() -> Pipeline:
+    # Run until nothing moves any more: where it stops short of that hangs on the CPU.
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, tol=1e-8, max_iter=5000))
+
+
+def _accuracy(classes: np.ndarray, truth: np.ndarray, probability: np.ndarray, patient: np.ndarray) -> dict:
+    """Of pictures whose patient is known and of the others: how many, the accuracy of all, the share that is sure and the accuracy of these."""
+    right, sure = classes[probability.argmax(1)] == truth, probability.max(1) >= SURE
+    result = {}
+    for name, part in (("known_patients", patient), ("unknown_patients", ~patient)):
+        if part.any():
+            result[name] = {"pictures": int(part.sum()), "all": float(right[part].mean()), "filled_in": float(sure[part].mean())}
+            result[name]["of_filled_in"] = float(right[part & sure].mean()) if (part & sure).any() else None
+    return result

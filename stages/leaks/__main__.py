@@ -21,9 +21,9 @@ def main() -> None:
     demonstration = is_demonstration(params.data.sources)
     catalog = read_table(CATALOG).drop(columns=["plane", "patient"])
     table = catalog.merge(read_table(CLUSTERS), on="image_id", validate="one_to_one")
-    thumbnails, heads = (np.load(CATALOG.with_name(f"{name}.npy")) for name in ("thumbnails", "heads"))
+    thumbnails = np.load(CATALOG.with_name("thumbnails.npy"))
     own = table[table.augmented_from == ""]
-    pairs = published_pairs(own, table, thumbnails, heads, params.dedupe.same)
+    pairs = published_pairs(own, table, thumbnails)
     features, classes = gradients(thumbnails), sorted(table.label.unique())
 
     def measure(sides: list[Side], found: pd.DataFrame) -> dict:
@@ -32,7 +32,7 @@ def main() -> None:
 
     sets, published = {}, {}
     for name, rows in [*own.groupby("source"), ("merged", own)]:
-        copies = count_copies(rows, table, thumbnails, heads, params.dedupe.same)
+        copies = count_copies(rows, table, thumbnails)
         sets[name] = {"pictures": len(rows), "distinct": rows.cluster.nunique(), "groups": rows.group.nunique(), "copies": copies}
         sets[name] |= {"in_other_sets": shared(rows, own[own.source != name])} if name != "merged" else {}
         if side := published_side(rows):

@@ -3,19 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from stages.copies import KINDS, describe
+from stages.copies import KINDS, between, describe
 
 # The least changed first: where training holds several copies of a test picture, the closest says how it could have been found.
-CLOSEST = ("exact", "reencoded", "brightened", "resized", "squashed", "cropped", "mirrored", "flipped", "rotated")
+CLOSEST = ("exact", "reencoded", "brightened", "resized", "squashed", "cropped", "mirrored", "flipped", "rotated", "turned", "inverted")
 
 
-def count_copies(rows: pd.DataFrame, table: pd.DataFrame, thumbnails: np.ndarray, heads: np.ndarray, same: float) -> dict[str, int]:
+def count_copies(rows: pd.DataFrame, table: pd.DataFrame, thumbnails: np.ndarray) -> dict[str, int]:
     """Kind -> pictures of a set that differ in this way from the one of their cluster that the set would keep: dedupe's choice, or its first."""
     ordered = rows.sort_values(["cluster", "kept", "image_id"], ascending=[True, False, True])
     reference = ordered.index.to_series().groupby(ordered.cluster).transform("first").to_numpy()
     copies = ordered.index.to_numpy() != reference
-    kinds, _ = describe(table, ordered.index.to_numpy()[copies], reference[copies], thumbnails, heads, same)
-    return _by_kind(kinds)
+    return _by_kind(_kinds(table, ordered.index.to_numpy()[copies], reference[copies], thumbnails))
 
 
 def shared(rows: pd.DataFrame, others: pd.DataFrame) -> dict[str, dict]:
@@ -27,7 +26,7 @@ def shared(rows: pd.DataFrame, others: pd.DataFrame) -> dict[str, dict]:
     return result
 
 
-def published_pairs(own: pd.DataFrame, table: pd.DataFrame, thumbnails: np.ndarray, heads: np.ndarray, same: float) -> pd.DataFrame:
+def published_pairs(own: pd.DataFrame, table: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     """Every published test picture beside every copy of it in a published training folder, of its own set or another.
 
     Returns test and train (row numbers), test_source, train_source and kind: how the test picture differs.
@@ -36,8 +35,7 @@ def published_pairs(own: pd.DataFrame, table: pd.DataFrame, thumbnails: np.ndarr
     sides = [rows[rows.published_split == side].drop(columns="published_split") for side in ("test", "train")]
     pairs = sides[0].merge(sides[1], on="cluster", suffixes=("_test", "_train"))
     pairs = pairs.rename(columns={"row_test": "test", "row_train": "train", "source_test": "test_source", "source_train": "train_source"})
-    kind, _ = describe(table, pairs.test.to_numpy(int), pairs.train.to_numpy(int), thumbnails, heads, same)
-    return pairs.assign(kind=kind)
+    return pairs.assign(kind=_kinds(table, pairs.test.to_numpy(int), pairs.train.to_numpy(int), thumbnails))
 
 
 def closest(pairs: pd.DataFrame) -> dict[str, int]:
@@ -61,6 +59,11 @@ def tally(found: pd.DataFrame) -> dict:
             "test_pictures_in_training": int(found.patient.sum()),
         },
     }
+
+
+def _kinds(table: pd.DataFrame, rows: np.ndarray, reference: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    orientation = table.orientation.to_numpy(object)
+    return describe(table, rows, reference, between(orientation[rows], orientation[reference]), thumbnails)
 
 
 def _by_kind(kinds) -> dict[str, int]:

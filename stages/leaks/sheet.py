@@ -28,6 +28,8 @@ MEANING = {
     "mirrored": "left and right swapped",
     "flipped": "upside down",
     "rotated": "turned by 180 degrees",
+    "turned": "a quarter turn, mirrored or not",
+    "inverted": "a negative",
 }
 
 

@@ -1,4 +1,4 @@
-"""Merge the archives into one catalog: every picture decoded once, labelled, annotated, and reduced to two thumbnails."""
+"""Merge the archives into one catalog: every picture decoded once, labelled, annotated, and reduced to a thumbnail."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from stages.merge.annotations import SHIPPED, Annotations
 from stages.merge.corrections import correct, read_corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
-from stages.merge.progress import ARRAYS
+from stages.merge.progress import THUMBNAILS
 from stages.merge.scan import scan
 from stages.params import load_params
 from stages.sources import load_source, load_sources
@@ -26,9 +26,9 @@ BLOCK = 4096  # pictures copied at once
 SHOWN = 5  # rejected pictures, when there are too many
 COLUMNS = [
     "image_id", "source", "member", "sha256", "label", "published_split",
-    "width", "height", "mode", "format", "augmented_from", "patient", "plane", "tumour_area",
+    "width", "height", "mode", "format", "augmented_from", "patient", "plane", "tumour_area", "slice",
 ]  # fmt: skip
-TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "patient", "plane", "tumour_area"]
+TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "patient", "plane", "tumour_area", "slice"]
 
 
 def main() -> None:
@@ -64,11 +64,10 @@ def main() -> None:
             f"The first ones:{''.join(reasons)}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
-    for name in ARRAYS:
-        if good.all():
-            (PART / name).replace(CATALOG.with_name(name))
-        else:
-            _keep(np.flatnonzero(good), PART / name, CATALOG.with_name(name))
+    if good.all():
+        (PART / THUMBNAILS).replace(CATALOG.with_name(THUMBNAILS))
+    else:
+        _keep(np.flatnonzero(good), PART / THUMBNAILS, CATALOG.with_name(THUMBNAILS))
     shutil.rmtree(PART)
 
 
@@ -111,7 +110,7 @@ def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
 
 def _tally(table: pd.DataFrame) -> pd.Series:
     """How many pictures there are of each kind; of what is known of a picture, whether anything is."""
-    known = ["augmented_from", "patient", "plane", "tumour_area"]
+    known = ["augmented_from", "patient", "plane", "tumour_area", "slice"]
     return table.assign(**{name: table[name] != "" for name in known}).groupby(TALLIED).size()
 
 
@@ -134,7 +133,7 @@ def _summary(tally: pd.DataFrame, sources: list[str]) -> dict:
             }
             for name in sources
         },
-        "annotated": {name: count(good[good[name]]) for name in ("patient", "plane", "tumour_area")},
+        "annotated": {name: count(good[good[name]]) for name in ("patient", "plane", "tumour_area", "slice")},
     }
 
 

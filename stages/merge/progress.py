@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.catalog import TEXT
 
-ARRAYS = ("thumbnails.npy", "heads.npy")
+THUMBNAILS = "thumbnails.npy"
 TABLES = """
     CREATE TABLE IF NOT EXISTS scan (key TEXT);
     CREATE TABLE IF NOT EXISTS members (row INTEGER PRIMARY KEY, source TEXT, member TEXT, offset INTEGER, size INTEGER, checksum INTEGER);
@@ -20,8 +20,8 @@ TABLES = """
 
 
 class Progress:
-    """The members of the archives, numbered by their image_id, and what was found in them: tables in a folder, and two arrays
-    uint8 [N, side, side] for the pictures. What the folder has of other members, or for another key, is dropped.
+    """The members of the archives, numbered by their image_id, and what was found in them: tables in a folder, and an array
+    uint8 [N, side, side] for the thumbnails. What the folder has of other members, or for another key, is dropped.
 
     Of the tables only SQLite's cache is in memory, some megabytes, however many the members are.
     """
@@ -29,7 +29,7 @@ class Progress:
     def __init__(self, folder: Path, key: bytes, side: int, members: Iterable[tuple]):
         """members are (source, member, offset, size, checksum), the last three of its bytes; key stands for how they are read."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.arrays = [folder / name for name in ARRAYS]
+        self.thumbnails = folder / THUMBNAILS
         # The write-ahead log survives a kill, and a cut of the power, without a wait for the disk after every chunk; the lock spares it
         # the shared memory that file systems of networks lack.
         self._tables = sqlite3.connect(folder / "scan.db")
@@ -53,8 +53,7 @@ class Progress:
         self._tables.execute(
             "INSERT INTO members SELECT row_number() OVER (ORDER BY image_id) - 1, source, member, offset, size, checksum FROM listed"
         )
-        for path in self.arrays:
-            np.lib.format.open_memmap(path, "w+", np.uint8, (self._count("members"), side, side))
+        np.lib.format.open_memmap(self.thumbnails, "w+", np.uint8, (self._count("members"), side, side))
 
     def _count(self, table: str) -> int:
         return self._tables.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
@@ -68,7 +67,7 @@ class Progress:
         return iter(lambda: rows.fetchmany(size), [])
 
     def add(self, rows: list[tuple]) -> None:
-        """Note rows, (row, sha256, width, height, mode, format, reason), whose pictures are in the arrays."""
+        """Note rows, (row, sha256, width, height, mode, format, reason), whose thumbnails are in the array."""
         with self._tables:
             self._tables.executemany("INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 

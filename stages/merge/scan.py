@@ -16,7 +16,7 @@ from stages import pixels
 from stages.archives import directory, read_stored
 from stages.merge.annotations import SHIPPED
 from stages.merge.progress import Progress
-from stages.pixels import Undecodable, decode, head_box, open_image, squash
+from stages.pixels import Undecodable, decode, open_image, squash
 
 SIDE = 64
 # Resizing to 64 from at least twice that keeps JPEG's reduced decoding from showing in a thumbnail.
@@ -29,13 +29,12 @@ AHEAD = 4 * (os.cpu_count() or 1)  # chunks that the workers are given
 def scan(archives: dict[str, Path], max_megapixels: float, folder: Path) -> Iterator[Progress]:
     """Read all members of all archives, from where a scan into the same folder was cut off.
 
-    Yields what was found, with the whole picture and the head's bounding box, both squashed to the square, in its two arrays
-    uint8 [N, 64, 64].
+    Yields what was found, with the pictures, squashed to the square, in its array uint8 [N, 64, 64].
     """
     how = [str(max_megapixels).encode(), *(Path(file).read_bytes() for file in (__file__, pixels.__file__))]
     with closing(Progress(folder, b"".join(how), SIDE, _members(archives))) as progress:
         with (
-            ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(archives, max_megapixels, progress.arrays)) as pool,
+            ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(archives, max_megapixels, progress.thumbnails)) as pool,
             tqdm(total=progress.members, initial=progress.done, unit=" pictures", desc="merge", disable=None) as bar,
         ):
             for some in _in_turn(pool, progress.left(CHUNK)):
@@ -63,35 +62,32 @@ def _in_turn(pool: ProcessPoolExecutor, chunks: Iterator[list[tuple]]) -> Iterat
 
 
 def _begin(*arguments) -> None:
-    global _archives, _max_megapixels, _arrays
-    _archives, _max_megapixels, _arrays = arguments
+    global _archives, _max_megapixels, _thumbnails
+    _archives, _max_megapixels, _thumbnails = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
 
 
 def _scan_chunk(chunk: list[tuple]) -> list[tuple]:
-    scanned, found, pictures = {}, [], []
+    scanned, found, thumbnails = {}, [], []
     for row, source, *place in chunk:
         data = read_stored(_archives[source], *place)
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 not in scanned:
             scanned[sha256] = _decode(data, _max_megapixels)
-        facts, *reduced = scanned[sha256]
+        facts, thumbnail = scanned[sha256]
         found.append((row, sha256, *facts))
-        pictures.append(reduced)
-    # Straight into the files: a hundred megabytes less to send to the parent process.
-    rows = [row for row, *_ in chunk]
-    for path, some in zip(_arrays, zip(*pictures, strict=True), strict=True):
-        np.load(path, mmap_mode="r+")[rows] = some
+        thumbnails.append(thumbnail)
+    # Straight into the file: a hundred megabytes less to send to the parent process.
+    np.load(_thumbnails, mmap_mode="r+")[[row for row, *_ in chunk]] = thumbnails
     return found
 
 
-def _decode(data: bytes, max_megapixels: float) -> tuple[tuple, np.ndarray, np.ndarray]:
-    """(width, height, mode, format, reason) and the two thumbnails."""
+def _decode(data: bytes, max_megapixels: float) -> tuple[tuple, np.ndarray]:
+    """(width, height, mode, format, reason) and the thumbnail."""
     try:
         image = open_image(data, max_megapixels)
         stored = (image.width, image.height, image.mode, image.format)
         grey = decode(image, at_least=DECODE_AT_LEAST)
     except Undecodable as reason:
-        blank = np.zeros((SIDE, SIDE), np.uint8)
-        return (0, 0, "", "", str(reason)), blank, blank
-    return (*stored, ""), squash(grey, SIDE), squash(grey, SIDE, head_box(grey))
+        return (0, 0, "", "", str(reason)), np.zeros((SIDE, SIDE), np.uint8)
+    return (*stored, ""), squash(grey, SIDE)

@@ -70,7 +70,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Selection of subsets": _selection(facts),
         "Definitions of data elements": f"One label a picture, by its folder: {', '.join(facts.classes)}{renamed}. No common data elements",
         "De-identification": "By the publishers of the sets; the files are pictures without headers",
-        "Missing data": f"Patients are known for {merge['annotated']['patient']:,} files, planes for {merge['annotated']['plane']:,}; {dedupe['planes']['predicted']:,} planes are predicted (accuracy {_or_unknown(dedupe['planes']['accuracy_by_group'])} by group), unknown patients are replaced by groups of like pictures",
+        "Missing data": f"Patients are known for {merge['annotated']['patient']:,} files, planes for {merge['annotated']['plane']:,}; {dedupe['planes']['predicted']:,} planes are predicted ({_planes(dedupe['planes']['accuracy_by_group'])}) and {dedupe['planes']['unknown']:,} left empty, unknown patients are replaced by groups of like pictures",
         "Ground truth": "The labels of the sets",
         "Rationale of the ground truth": "It is what the published results were measured against",
         "Source of the annotations": "The sets' publishers; the annotators' qualifications are not documented there",
@@ -161,6 +161,14 @@ def _views(params: Params) -> str:
 def _repetition(facts: Facts) -> str:
     alone = of_each_seed(facts.summary)
     return f"repeated training, the models of one seed alone: {alone}" if alone else "training was not repeated with other seeds"
+
+
+def _planes(accuracy: dict | None) -> str:
+    """How right predicted planes are where they are filled in."""
+    if not accuracy:
+        return "accuracy unknown"
+    parts = [f"{_or_unknown(part['of_filled_in'])} of {name.replace('_', ' ')}" for name, part in accuracy.items()]
+    return f"right for {' and '.join(parts)}, cross-validated by group"
 
 
 def _or_unknown(value: float | None) -> str:
