@@ -5,6 +5,7 @@ import pandas as pd
 
 from stages.catalog import CATALOG, CLUSTERS, CONFLICTS, write_metrics, write_table
 from stages.copies import KINDS, seen
+from stages.dedupe import figure
 from stages.dedupe.alike import find_alike
 from stages.dedupe.clusters import choose_kept, describe_copies, join, same_value
 from stages.dedupe.compact import find_places, image_ids, read_compact, read_parts
@@ -39,7 +40,10 @@ def main() -> None:
         (searched, searched[alike.copy_of]),
     )
     patient = _patients(catalog.patient, cluster)
-    group, persons = find_groups(cluster, patient.codes, searched[alike.first], searched[alike.second])
+    near = alike.worst >= params.dedupe.neighbour
+    group, persons = find_groups(
+        cluster, catalog.patient.cat.codes.to_numpy(), patient.codes, searched[alike.first[near]], searched[alike.second[near]]
+    )
     kept, conflicts = choose_kept(catalog, cluster, params.dedupe.on_conflict)
     conflicts.insert(0, "image_id", image_ids(conflicts.index))
     if params.dedupe.on_conflict == "error" and len(conflicts):
@@ -54,6 +58,9 @@ def main() -> None:
 
     _write(table)
     write_table(conflicts, CONFLICTS)
+    known = patient.codes[searched], catalog["slice"].cat.codes.to_numpy()[searched]
+    kinds = figure.kinds_of_pairs(alike.first, alike.second, *known)
+    figure.draw(alike.agreement, alike.displacement, kinds, params.dedupe.same, "metrics/plots/copies.png")
     metrics = _summary(catalog, table, conflicts) | {
         "persons": _persons(patient, persons),
         "truth": compare_with_truth(catalog, cluster, searched, thumbnails),

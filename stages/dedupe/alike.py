@@ -25,14 +25,16 @@ BLOCK = 256  # pictures whose parts are described at once
 
 class Alike(NamedTuple):
     """copy_of: int [N], what each picture is a copy of, itself where it is none; orientation: int [N], the number of the one by which that was turned
-    to become the copy; first, second and worst: [P], pairs of which even the tenth that agrees worst agrees as neighbours do, by how much.
+    to become the copy; and of all pairs that were compared, [P]: first, second, agreement, worst and displacement as in register.Comparison.
     """
 
     copy_of: np.ndarray
     orientation: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    agreement: np.ndarray
     worst: np.ndarray
+    displacement: np.ndarray
 
 
 def find_alike(pictures: Pictures, size: np.ndarray, patient: np.ndarray, params: Dedupe) -> Alike:
@@ -59,7 +61,7 @@ def find_alike(pictures: Pictures, size: np.ndarray, patient: np.ndarray, params
     copy_of, orientation = np.arange(count), np.zeros(count, np.int8)
     copy_of[order[copies]] = order[search.copy_of[copies]]
     orientation[order[copies]] = [register.orientation(np.linalg.inv(matrix)) for matrix in search.matrices[copies]]
-    return Alike(copy_of, orientation, *(np.concatenate(column) for column in zip(*search.alike, strict=True)))
+    return Alike(copy_of, orientation, *(np.concatenate(column) for column in zip(*search.compared, strict=True)))
 
 
 class _Search:
@@ -70,7 +72,7 @@ class _Search:
         self.copy_of = np.full(len(order), -1)
         self.matrices = np.zeros((len(order), 3, 3))  # of a copy: positions in what it is a copy of -> in itself
         self.different = np.empty(0, np.int64)  # pairs that need no further comparison
-        self.alike = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        self.compared = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))]
 
     def gather(
         self,
@@ -107,21 +109,20 @@ class _Search:
         later, earlier = later[some], earlier[some]
         compared = self.pictures.compare(self.order[later], self.order[earlier], starts[some], self.params.same)
         starts[some] = np.array([comparison.matrix for comparison in compared]).reshape(-1, 3, 3)
-        worst = np.array([comparison.worst for comparison in compared])
-        near = worst >= self.params.neighbour
-        self.alike.append((self.order[later[near]], self.order[earlier[near]], worst[near]))
+        numbers = np.array([(found.agreement, found.worst, found.displacement) for found in compared]).reshape(-1, 3)
+        self.compared.append((self.order[later], self.order[earlier], *numbers.T))
         same = np.array([comparison.is_same(self.params.same) for comparison in compared], bool)
         self.different = np.append(self.different, (later * len(self.order) + earlier)[~same])
         return same
 
     def look_again(self) -> None:
         """Compare copies of what turned out to be a copy itself with what that is one of; no copy is one by way of another."""
-        through = np.flatnonzero((self.copy_of >= 0) & (self.copy_of[self.copy_of] >= 0))
-        between = self.copy_of[through]
-        kept = self.copy_of[between]
-        starts = self.matrices[through] @ self.matrices[between]
-        same = self.compare(through, kept, starts, np.arange(len(through)))
-        self.copy_of[through], self.matrices[through] = np.where(same, kept, -1), starts
+        while len(through := np.flatnonzero((self.copy_of >= 0) & (self.copy_of[self.copy_of] >= 0))):
+            between = self.copy_of[through]
+            kept = self.copy_of[between]
+            starts = self.matrices[through] @ self.matrices[between]
+            same = self.compare(through, kept, starts, np.arange(len(through)))
+            self.copy_of[through], self.matrices[through] = np.where(same, kept, -1), starts
 
 
 def _boxes(heads: np.ndarray) -> np.ndarray:

@@ -9,11 +9,12 @@ SLICES = 2  # of one patient, each alike with another of a second patient's, fro
 
 
 def find_groups(
-    cluster: np.ndarray, patient: np.ndarray, first: np.ndarray, second: np.ndarray
+    cluster: np.ndarray, own: np.ndarray, patient: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """The group of each row, int32 [N], and the pairs of patients that are taken for one person.
 
-    cluster: int [N]; patient: int [N], a number from 1, the same for all rows of a cluster, 0 where it is unknown; first, second: int [P], rows that are alike.
+    cluster: int [N]; own, patient: int [N], numbers of the patients that are known of each row and of its cluster, from 1, 0 where none is;
+    first, second: int [P], rows that are alike.
     Two pictures that are alike are in one group, unless it is known of both that they are of different patients: heads of two people may
     look alike in one slice, so that takes SLICES of each, alike in pairs.
     """
@@ -34,6 +35,6 @@ def find_groups(
 
     of = np.arange(patient.max(initial=0) + 1)
     of = join(len(of), tuple(np.array(persons, np.int64).reshape(-1, 2).T))
-    person = np.where(patient > 0, of[patient], -1)
+    person = np.where(own > 0, of[own], -1)
     group = join(len(cluster), same_value(cluster), same_value(person), (first[~differ], second[~differ]))
     return group, persons

@@ -1,113 +1,109 @@
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.ndimage import gaussian_filter
 
-from stages.copies import ORIENTATIONS, correlate
-from stages.dedupe import search
-from stages.dedupe.on_disk import OnDisk
-from stages.dedupe.search import similar_pairs
+from stages.copies import ORIENTATIONS, turn
+from stages.dedupe.describe import SIDE, find_head, thumbnail
+from stages.dedupe.descriptors import SIZE, TURNS, WINDOWS, describe, describe_parts
+from stages.dedupe.search import nearest
+from stages.dedupe.stars import find_stars
 
-EXACT, ROOM = 10**6, 2**30
-
-
-def thumbnails(count: int, copies: int, noise: float, seed: int = 0) -> np.ndarray:
-    """uint8 [count + copies, 64, 64]: smooth random pictures, then turned and more or less noisy copies of some of them."""
-    rng = np.random.default_rng(seed)
-    pictures = gaussian_filter(rng.normal(size=(count, 64, 64)).astype(np.float32), (0, 6, 6), mode="wrap")
-    pictures /= pictures.std((1, 2), keepdims=True)
-    turned = pictures[rng.integers(0, count, copies)].copy()
-    y, x = rng.integers(0, 2, (2, copies)).astype(bool)
-    turned[y] = turned[y, ::-1]
-    turned[x] = turned[x, :, ::-1]
-    turned += rng.uniform(0, noise, (copies, 1, 1)) * rng.normal(size=turned.shape)
-    return (128 + 30 * np.concatenate([pictures, turned])).clip(0, 255).astype(np.uint8)
+RNG = np.random.default_rng(0)
 
 
-def brute_force(pictures: np.ndarray) -> np.ndarray:
-    """float [4, N, N]: Pearson correlations in the four orientations, 0 for a picture of one grey level."""
-    values = pictures.astype(float).reshape(len(pictures), -1)
-    values -= values.mean(1, keepdims=True)
-    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
-    square = values.reshape(pictures.shape)
-    return np.stack([square[:, ::y, ::x].reshape(len(values), -1) @ values.T for y, x in ORIENTATIONS.values()])
+def descriptors(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, SIZE), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("threshold", [0.5, 0.9, 0.975])
-def test_pairs_are_those_of_brute_force(seed, threshold):
-    pictures = thumbnails(60, 60, 0.8, seed)
-    pictures[[3, 4]] = [[[0]], [[77]]]  # two of one grey level
-    pictures[5] = np.maximum(pictures[5], pictures[5][:, ::-1])  # one that is its own mirror image
-    pictures[6] = pictures[5]
-    correlation = brute_force(pictures)
-    best = correlation.max(0)
-    expected = {(a, b) for a, b in np.argwhere(np.triu(best >= threshold, 1)).tolist()}
-    unsure = {(a, b) for a, b in np.argwhere(np.abs(best - threshold) < 1e-5).tolist()}
-
-    pairs = similar_pairs(pictures, threshold, EXACT, ROOM, "test")
-    found = set(zip(pairs["first"], pairs["second"], strict=True))
-    assert len(found) == len(pairs) > 10
-    assert found ^ expected <= unsure
-    names = list(ORIENTATIONS)
-    for row in pairs.itertuples():
-        ways = correlation[:, row.first, row.second]
-        assert row.correlation == pytest.approx(ways.max(), abs=1e-4)
-        assert ways[names.index(row.orientation)] == pytest.approx(ways.max(), abs=1e-4)
-    symmetric = pairs[(pairs["first"] == 5) & (pairs["second"] == 6)]
-    assert symmetric.orientation.tolist() == [""], "the plainest of equals"
-    assert not {3, 4} & {row for pair in found for row in pair}
+def find(entries: np.ndarray, likeness: float = 0.9, exhaustively: bool = True, most: int = 4, patient: np.ndarray | None = None) -> set:
+    rows = np.arange(len(entries))
+    pairs = nearest(entries, rows, rows, np.zeros(len(rows), int) if patient is None else patient, most, likeness, exhaustively, "test")
+    return {(*sorted((row.looked, row.found)), row.orientation) for row in pairs.itertuples()}
 
 
-def test_black_pictures_do_not_resemble_everything():
-    pictures = np.concatenate([np.zeros((10, 64, 64), np.uint8), np.full((10, 64, 64), 255, np.uint8), thumbnails(20, 20, 0)])
-    pairs = similar_pairs(pictures, 0.5, EXACT, ROOM, "test")
-    assert len(pairs) >= 20 and pairs["first"].min() >= 20
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_the_descriptor_of_a_turned_picture_is_a_permutation(name):
+    picture = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+    assert (describe(np.ascontiguousarray(turn(picture, name))) == describe(picture)[TURNS[list(ORIENTATIONS).index(name)]]).all()
 
 
-def test_pictures_of_one_grey_level_cost_nothing(monkeypatch):
-    compared = []
-    monkeypatch.setattr(search, "correlate", lambda *arguments: compared.append(len(arguments[1])) or correlate(*arguments))
-    black = np.zeros((3000, 64, 64), np.uint8)
-    assert similar_pairs(black, 0.9, EXACT, ROOM, "test").empty and not compared
-    pairs = similar_pairs(np.concatenate([black, thumbnails(20, 20, 0)]), 0.9, EXACT, ROOM, "test")
-    assert len(pairs) >= 20 and pairs["first"].min() >= 3000 and sum(compared) < 40**2
+def test_contrast_and_a_negative_leave_the_descriptor_nearly_as_it_is():
+    y, x = np.mgrid[:64, :64]
+    picture = 120 + 50 * np.sin(x / 5) * np.cos(y / 7) + RNG.normal(0, 5, (64, 64))
+    for other in (picture * 0.6 + 40, 255 - picture):
+        one, changed = (describe(some.clip(0, 255).astype(np.uint8)).astype(float) for some in (picture, other))
+        assert np.corrcoef(one, changed)[0, 1] > 0.99
 
 
-def test_no_copies_no_pairs():
-    assert similar_pairs(thumbnails(30, 0, 0), 0.95, EXACT, ROOM, "test").empty
+def test_parts_are_what_they_would_be_alone():
+    picture = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+    parts = describe_parts(picture)
+    assert parts.shape == (len(WINDOWS), SIZE) and (parts[0] == describe(picture)).all()
+    left, top, right, bottom = (round(64 * side) for side in WINDOWS[8])
+    alone = describe(np.asarray(thumbnail(np.kron(picture, np.ones((2, 2), np.uint8))[:128, :128], np.array(WINDOWS[0]) * 128 / SIDE)))
+    assert np.corrcoef(alone, parts[0])[0, 1] > np.corrcoef(alone, parts[8])[0, 1], f"{left}, {top}, {right}, {bottom} is another part"
 
 
-def test_the_inverted_index_finds_what_the_exhaustive_search_finds():
-    pictures = thumbnails(6000, 2000, 0.35)
-    exact, fast = (similar_pairs(pictures, 0.95, limit, ROOM, "test") for limit in (EXACT, 1000))
-    assert len(exact) > 1000 and set(exact.orientation) == set(ORIENTATIONS)
-    pd.testing.assert_frame_equal(fast, exact, check_exact=False, atol=1e-5)
+def test_a_head_is_found_whatever_the_border_and_the_contrast():
+    y, x = np.mgrid[:SIDE, :SIDE]
+    head = (((y - 80) / 50) ** 2 + ((x - 70) / 40) ** 2 < 1) * (90 + RNG.normal(0, 10, (SIDE, SIDE)))
+    expected = np.array([30, 30, 110, 130]) / SIDE
+    lines = head.copy()
+    lines[:, -1], lines[5:9, 5:20] = 255, 255  # a white line at the edge, a caption in the corner
+    for picture in (head, head * 2, head + 8, lines):
+        assert find_head(picture.clip(0, 255).astype(np.uint8)) == pytest.approx(expected, abs=0.03)
+    assert find_head(np.zeros((SIDE, SIDE), np.uint8)).tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("limit", [EXACT, 1000])
-def test_what_does_not_fit_the_memory_lies_in_a_scratch_file(limit, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pictures = thumbnails(1500, 600, 0.35)
-    expected = similar_pairs(pictures, 0.95, limit, ROOM, "test")
-    assert not Path(".scratch").exists()
-    pd.testing.assert_frame_equal(similar_pairs(pictures, 0.95, limit, 1e-9, "test"), expected)
-    assert Path(".scratch").exists() and not search.SCRATCH.exists()
+@pytest.mark.parametrize("exhaustively", [True, False])
+def test_all_that_is_alike_in_some_orientation_is_found_and_nothing_else(exhaustively):
+    entries = descriptors(600)
+    entries[100:108] = entries[np.arange(8)[:, None], TURNS]  # each of eight, turned another way
+    found = find(entries, exhaustively=exhaustively)
+    # looked and found may be either of the two, and some turns are another one back.
+    assert {pair[:2] for pair in found} == {(k, 100 + k) for k in range(8)}
+    assert {pair[2] for pair in found} <= set(range(8))
 
 
-def test_pictures_on_the_disk_are_those_in_memory(tmp_path):
-    pictures = thumbnails(60, 60, 0.35)
-    np.save(tmp_path / "thumbnails.npy", pictures)
-    on_disk, rows = OnDisk(tmp_path / "thumbnails.npy"), np.arange(0, 120, 2)
-    assert on_disk.shape == pictures.shape and on_disk.only(rows).shape == (60, 64, 64)
-    assert (on_disk.only(rows)[[3, 4]] == pictures[[6, 8]]).all() and (on_disk[5:8] == pictures[5:8]).all()
-    found = (similar_pairs(some, 0.9, EXACT, ROOM, "test") for some in (on_disk.only(rows), pictures[rows]))
-    pd.testing.assert_frame_equal(*found)
+def test_no_more_than_so_many_are_found_of_a_patient_and_of_others():
+    entries = np.repeat(descriptors(40)[:1], 40, 0)
+    entries[:, :20] = RNG.integers(0, 256, (40, 20))
+    patient = np.repeat([1, 2], 20)
+    alike = {pair[:2] for pair in find(entries, likeness=-1, most=2, patient=patient)}
+    own = {pair for pair in alike if patient[pair[0]] == patient[pair[1]]}
+    assert own and alike - own and len(own) <= 80 and len(alike - own) <= 80
 
 
-def test_a_limit_below_a_handful_of_pictures_is_no_error():
-    pictures = thumbnails(5, 5, 0)
-    exact, fast = (similar_pairs(pictures, 0.9, limit, ROOM, "test") for limit in (EXACT, 1))
-    assert len(exact) == len(fast) >= 5
+def stars(pairs: dict[tuple[int, int], bool], count: int, **options) -> tuple[list[int], list]:
+    later, earlier = (np.array([pair[k] for pair in pairs]) for k in (0, 1))
+    asked = []
+
+    def compare(some: np.ndarray) -> np.ndarray:
+        asked.extend((int(later[k]), int(earlier[k])) for k in some)
+        return np.array([pairs[int(later[k]), int(earlier[k])] for k in some])
+
+    return find_stars(later, earlier, np.full(count, -1), compare, **options).tolist(), asked
+
+
+def test_a_copy_of_a_copy_alone_is_none():
+    assert stars({(1, 0): True, (2, 1): True}, 3)[0] == [-1, 0, -1]
+    assert stars({(1, 0): True, (2, 1): True, (2, 0): True}, 3)[0] == [-1, 0, 0]
+    assert stars({(1, 0): False, (2, 1): True, (2, 0): False}, 3)[0] == [-1, -1, 1]
+
+
+def test_stars_are_those_of_going_through_one_after_another():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        later, earlier = np.nonzero(np.tril(rng.random((25, 25)) < 0.3, -1))
+        pairs = {(int(a), int(b)): bool(rng.random() < 0.4) for a, b in zip(later, earlier, strict=True)}
+        expected = [-1] * 25
+        for picture in range(25):
+            candidates = [b for b in range(picture) if pairs.get((picture, b)) and expected[b] < 0]
+            expected[picture] = candidates[0] if candidates else -1
+        found, asked = stars(pairs, 25)
+        assert found == expected and len(set(asked)) == len(asked) <= len(pairs)
+
+
+def test_copies_are_compared_with_little_else():
+    pairs = {(later, earlier): True for later in range(30) for earlier in range(later)}
+    found, asked = stars(pairs, 30)
+    assert found == [-1] + [0] * 29 and len(asked) == 29
