@@ -28,9 +28,9 @@ def main() -> None:
     # Byte-identical files are compared once; copies that a set ships as augmentation belong to their original anyway.
     own = np.flatnonzero(~catalog.augmented)
     searched = np.delete(own, same_value(catalog.sha256.to_numpy()[own])[1])
-    size = catalog.width.to_numpy(np.int64) * catalog.height.to_numpy(np.int64)
+    sides = catalog[["width", "height"]].to_numpy(np.int64)
     with Pictures(find_places(catalog.source.cat.categories[1:].tolist(), searched), _room(len(catalog), params.dedupe.memory)) as pictures:
-        alike = find_alike(pictures, size[searched], catalog.patient.cat.codes.to_numpy()[searched], params.dedupe)
+        alike = find_alike(pictures, sides[searched], catalog.patient.cat.codes.to_numpy()[searched], params.dedupe)
         looks = pictures.descriptors[2 * np.arange(len(searched)) + 1]
 
     cluster = join(

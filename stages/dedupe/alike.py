@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.dedupe import register
-from stages.dedupe.describe import thumbnail
+from stages.dedupe.describe import SIDE, thumbnail
 from stages.dedupe.descriptors import SIZE, WINDOWS, describe_parts
 from stages.dedupe.on_disk import OnDisk
 from stages.dedupe.pictures import SCRATCH, Pictures
@@ -19,6 +19,7 @@ WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 # heads are looked at as well.
 AMONG_ALL, LIKE_ALL = 6, 0.94
 AMONG_REST, LIKE_REST = 6, 0.84
+COARSE = 1.25  # pixels of a detail for one as stored, from which displacements count in those
 FILLED = 0.6  # share of a picture that its head takes, from which it may be cut
 BLOCK = 256  # pictures whose parts are described at once
 
@@ -37,14 +38,15 @@ class Alike(NamedTuple):
     displacement: np.ndarray
 
 
-def find_alike(pictures: Pictures, size: np.ndarray, patient: np.ndarray, params: Dedupe) -> Alike:
+def find_alike(pictures: Pictures, sides: np.ndarray, patient: np.ndarray, params: Dedupe) -> Alike:
     """Compare pictures with what may be the same.
 
-    size: int [N], pixels as stored: the larger is kept, the first among equals; patient: int [N], 0 where it is unknown.
+    sides: int [N, 2], pixels as stored: the larger is kept, the first among equals; patient: int [N], 0 where it is unknown.
     """
-    count = len(size)
-    order = np.lexsort((np.arange(count), -size))  # pictures by rank
-    search = _Search(pictures, order, patient, params)
+    count = len(sides)
+    order = np.lexsort((np.arange(count), -sides.prod(1)))  # pictures by rank
+    grain = SIDE / sides.min(1)
+    search = _Search(pictures, order, np.where(grain > COARSE, grain, 1), patient, params)
     if count:
         entries, views = pictures.descriptors, np.arange(2 * count)
         search.gather(entries, views // 2, views, _boxes(pictures.heads), AMONG_ALL, LIKE_ALL, "search", thoroughly=False)
@@ -67,8 +69,8 @@ def find_alike(pictures: Pictures, size: np.ndarray, patient: np.ndarray, params
 class _Search:
     """What is known so far; pictures go by their rank."""
 
-    def __init__(self, pictures: Pictures, order: np.ndarray, patient: np.ndarray, params: Dedupe):
-        self.pictures, self.order, self.patient, self.params = pictures, order, patient, params
+    def __init__(self, pictures: Pictures, order: np.ndarray, grain: np.ndarray, patient: np.ndarray, params: Dedupe):
+        self.pictures, self.order, self.grain, self.patient, self.params = pictures, order, grain, patient, params
         self.copy_of = np.full(len(order), -1)
         self.matrices = np.zeros((len(order), 3, 3))  # of a copy: positions in what it is a copy of -> in itself
         self.different = np.empty(0, np.int64)  # pairs that need no further comparison
@@ -107,10 +109,11 @@ class _Search:
     def compare(self, later: np.ndarray, earlier: np.ndarray, starts: np.ndarray, some: np.ndarray) -> np.ndarray:
         """Whether the pairs of some numbers are the same, bool; in place of their starts stands then how they lie over each other."""
         later, earlier = later[some], earlier[some]
-        compared = self.pictures.compare(self.order[later], self.order[earlier], starts[some], self.params.same)
+        first, second = self.order[later], self.order[earlier]
+        compared = self.pictures.compare(first, second, starts[some], self.params.same, np.maximum(self.grain[first], self.grain[second]))
         starts[some] = np.array([comparison.matrix for comparison in compared]).reshape(-1, 3, 3)
         numbers = np.array([(found.agreement, found.worst, found.displacement) for found in compared]).reshape(-1, 3)
-        self.compared.append((self.order[later], self.order[earlier], *numbers.T))
+        self.compared.append((first, second, *numbers.T))
         same = np.array([comparison.is_same(self.params.same) for comparison in compared], bool)
         self.different = np.append(self.different, (later * len(self.order) + earlier)[~same])
         return same

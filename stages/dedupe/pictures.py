@@ -56,10 +56,10 @@ class Pictures:
         """The details of some pictures."""
         return self.details[numbers] if self.details else [detail_of(read_stored(*place)) for place in self._places[numbers]]
 
-    def compare(self, first: np.ndarray, second: np.ndarray, starts: np.ndarray, least: float) -> list[Comparison]:
-        """register.compare for pairs of pictures [P], each from a start [3, 3]."""
+    def compare(self, first: np.ndarray, second: np.ndarray, starts: np.ndarray, least: float, grain: np.ndarray) -> list[Comparison]:
+        """register.compare for pairs of pictures [P], each from a start [3, 3] and with its grain."""
         parts = [slice(start, start + CHUNK) for start in range(0, len(first), CHUNK)]
-        pairs = ((first[p], second[p], self._places[first[p]], self._places[second[p]], starts[p], least) for p in parts)
+        pairs = ((first[p], second[p], self._places[first[p]], self._places[second[p]], starts[p], least, grain[p]) for p in parts)
         compared = self._side_by_side(_compare, pairs, total=len(parts), desc="dedupe: compare")
         return [comparison for some in compared for comparison in some]
 
@@ -88,10 +88,16 @@ def _look(numbers: range, places: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _compare(
-    first: np.ndarray, second: np.ndarray, first_places: list[tuple], second_places: list[tuple], starts: np.ndarray, least: float
+    first: np.ndarray,
+    second: np.ndarray,
+    first_places: list[tuple],
+    second_places: list[tuple],
+    starts: np.ndarray,
+    least: float,
+    grain: np.ndarray,
 ) -> list[Comparison]:
     one, other = _load(first, first_places), _load(second, second_places)
-    return [compare(*pair, least) for pair in zip(one, other, starts, strict=True)]
+    return [compare(*pair, least, coarseness) for *pair, coarseness in zip(one, other, starts, grain, strict=True)]
 
 
 def _load(numbers: np.ndarray, places: list[tuple]) -> np.ndarray | list[np.ndarray]:

@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
 
     agreement: float  # correlation of details, -1 to 1
     worst: float  # the same in the neighbourhood a tenth of the way up from the worst
-    displacement: float  # of the detail three quarters of the way up from the least displaced, pixels
+    displacement: float  # of the detail three quarters of the way up from the least displaced, pixels, of SIDE or of the coarser picture if it has fewer
     matrix: np.ndarray  # float64 [3, 3]: positions in the second picture -> in the first, shares of the sides
 
     def is_same(self, least: float) -> bool:
@@ -56,15 +56,17 @@ class Comparison(NamedTuple):
 NOTHING = Comparison(-1.0, -1.0, np.inf, np.eye(3))
 
 
-def compare(first: np.ndarray, second: np.ndarray, start: np.ndarray, least: float) -> Comparison:
-    """Compare two pictures, uint8 [SIDE, SIDE]; start: where to begin, a matrix as in Comparison. NOTHING where they have nothing in common."""
+def compare(first: np.ndarray, second: np.ndarray, start: np.ndarray, least: float, grain: float = 1) -> Comparison:
+    """Compare two pictures, uint8 [SIDE, SIDE]; start: where to begin, a matrix as in Comparison; least: as in is_same; grain: pixels here that
+    are one of the coarser picture as stored, where that is more than one. NOTHING where they have nothing in common.
+    """
     if abs(np.linalg.det(start[:2, :2])) < 0.99:  # details are as fine as those of the one that shows more
-        found = compare(second, first, np.linalg.inv(start), least)
+        found = compare(second, first, np.linalg.inv(start), least, grain)
         return found._replace(matrix=np.linalg.inv(found.matrix))
     first, second = first.astype(np.float32), second.astype(np.float32)
     detail = _detail(second)
     found = _Overlay(first, detail, start)
-    if found.agreement >= least and (same := found.compare()).is_same(least):  # as most copies are, before anything is moved
+    if found.agreement >= least and (same := found.compare(grain)).is_same(least):  # as most copies are, before anything is moved
         return same
     if found.agreement < 0 and _Overlay(255 - first, detail, start).agreement > HOPELESS:
         first = 255 - first
@@ -81,7 +83,7 @@ def compare(first: np.ndarray, second: np.ndarray, start: np.ndarray, least: flo
         found = max(found, _Overlay(first, detail, start), key=lambda overlay: overlay.agreement)
         if found.agreement < HOPELESS:
             return NOTHING
-        compared = found.compare()
+        compared = found.compare(grain)
         if compared.worst < HOPELESS_WORST:
             break
     return compared
@@ -136,7 +138,7 @@ class _Overlay:
         if min(self.energies) > 1e-3:  # of a picture of one grey level there is none
             self.agreement = _mean(self.one * self.other) / (self.energies[0] * self.energies[1]) ** 0.5
 
-    def compare(self) -> Comparison:
+    def compare(self, grain: float) -> Comparison:
         if self.agreement < 0:
             return NOTHING
         one, other, part = self.one, self.other, np.maximum(_around(self.inside), 1e-3)
@@ -151,7 +153,7 @@ class _Overlay:
             detail / (np.sqrt(around) + EVEN * (energy / share) ** 0.5)
             for detail, around, energy in zip((one, other), (own, others), self.energies, strict=True)
         )
-        return Comparison(self.agreement, float(np.quantile(local, 0.1)), _displacement(*even, self.inside, at), self.matrix)
+        return Comparison(self.agreement, float(np.quantile(local, 0.1)), _displacement(*even, self.inside, at) / grain, self.matrix)
 
 
 def _detail(picture: np.ndarray) -> np.ndarray:
