@@ -1,4 +1,4 @@
-"""Write the result tables of README.md and docs/recipes.md from metrics/ and benchmarks/results/, so that they cannot say anything else."""
+"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and benchmarks/results/, so that they cannot say anything else."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.recipes import FOLDER
 from stages.report.sections.summary import NAMES
 from tools.markers import replace_part
 
-README, RECIPES = Path("README.md"), Path("docs/recipes.md")
+README, DATA, RECIPES = Path("README.md"), Path("docs/data.md"), Path("docs/recipes.md")
 FILES = ("summary", "dedupe", "split", "leaderboard")
 NOT_RUN = "–"
 
@@ -27,6 +27,7 @@ def tables() -> dict[tuple[Path, str], str]:
     return {
         (README, "results"): _results(summary),
         (README, "leaks"): _leaks(dedupe, split),
+        (DATA, "dedupe"): _truth(dedupe),
         (README, "leaderboard"): _published(leaderboard["rows"]),
         (RECIPES, "ours"): _ours(leaderboard["rows"]),
     }
@@ -80,7 +81,29 @@ def _leaks(dedupe: dict, split: dict) -> str:
             for name, row in dedupe["published_test_in_training"].items()
         ),
         "",
-        f"In this project's split: {split['leaks']['test_pictures']} test pictures in training, {split['leaks']['patients']} patients on both sides.",
+        f"In this project's split: of the copies that were found, {split['leaks']['test_pictures']} have a test picture in training, and "
+        f"{split['leaks']['patients']} of the known patients are on both sides. How many copies are found: {_recall(dedupe['truth'])} ([docs/data.md](docs/data.md)).",
+    ]
+    return "\n".join(lines)
+
+
+def _recall(truth: dict | None) -> str:
+    if not truth:
+        return "not known, no slices are"
+    return f"{truth['recall']:.4f} of {truth['pairs']:,} pairs whose slice is known, and {truth['precision']:.4f} of those that are called copies are some"
+
+
+def _truth(dedupe: dict) -> str:
+    """Recall and precision of pairs, and how right planes are."""
+    truth, planes = dedupe["truth"], dedupe["planes"]["accuracy_by_group"]
+    lines = ["| copies of a known slice | pairs | recall |", "| --- | ---: | ---: |"]
+    lines += [f"| {kind} | {row['pairs']:,} | {row['recall']:.4f} |" for kind, row in truth["by_kind"].items()]
+    lines += [f"| all | {truth['pairs']:,} | {truth['recall']:.4f} |", ""]
+    lines += [f"Precision of pairs: {truth['precision']:.4f} ({truth['wrong_pairs']} wrong).", ""]
+    lines += ["| planes, cross-validated | images | right | filled in | of these right |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines += [
+        f"| {name.replace('_', ' ')} | {part['pictures']:,} | {_share(part['all'])} | {_share(part['filled_in'])} | {_share(part['of_filled_in'])} |"
+        for name, part in planes.items()
     ]
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ from stages.merge import scan
 from stages.merge.__main__ import COLUMNS, main
 from stages.merge.folders import read_folders
 from stages.merge.progress import Progress
-from stages.pixels import head_box, squash
+from stages.pixels import squash
 from stages.sources import Folders
 
 PICTURE = smooth(0)
@@ -65,12 +65,11 @@ def test_a_row_tells_what_is_stored_whatever_the_name_says():
     assert catalog.label.to_dict() == {member: "glioma" if "glioma" in member else "notumor" for member in catalog.index}
     assert catalog.published_split["Testing/notumor/rgba.png"] == "test" and catalog.published_split["glioma/16bit"] == ""
 
-    thumbnails, heads = np.load("data/merged/thumbnails.npy"), np.load("data/merged/heads.npy")
-    assert thumbnails.shape == heads.shape == (6, 64, 64) and thumbnails.dtype == heads.dtype == np.uint8
+    thumbnails = np.load("data/merged/thumbnails.npy")
+    assert thumbnails.shape == (6, 64, 64) and thumbnails.dtype == np.uint8
     for row, member in enumerate(catalog.index):
         upright = PICTURE.transpose(Image.Transpose.ROTATE_270) if "turned" in member else PICTURE
         assert np.corrcoef(thumbnails[row].ravel(), squash(upright, 64).ravel())[0, 1] > 0.995, member
-        assert np.corrcoef(heads[row].ravel(), squash(upright, 64, head_box(upright)).ravel())[0, 1] > 0.99, member
 
 
 def test_thumbnails_stand_in_the_order_of_the_catalog():
@@ -161,16 +160,16 @@ def test_annotations_come_from_the_project_and_from_the_archive(patients):
     assert catalog.plane.tolist() == ["axial", "", "sagittal"]
     assert rejected() == {}
     annotated = json.loads(Path("metrics/merge.json").read_text())["annotated"]
-    assert annotated == {"patient": sum(map(bool, patients)), "plane": 2, "tumour_area": 0}
+    assert annotated == {"patient": sum(map(bool, patients)), "plane": 2, "tumour_area": 0, "slice": 0}
 
 
 def test_areas_of_masks_come_with_the_annotations_where_there_are_any():
     files = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)}
     sha = [hashlib.sha256(data).hexdigest() for data in files.values()]
     Path("data/annotations.csv").write_text(f"sha256,patient,plane\n{sha[0]},P1,axial\n")
-    shipped = f"sha256,patient,plane,tumour_area\n{sha[1]},,,0.0125\n{sha[2]},,axial,\n"
+    shipped = f"sha256,patient,plane,tumour_area,slice\n{sha[1]},,,0.0125,\n{sha[2]},,axial,,007\n"
     catalog = merged(files | {"annotations.csv": shipped.encode()})
-    assert catalog.tumour_area.tolist() == ["", "0.0125", ""]
+    assert catalog.tumour_area.tolist() == ["", "0.0125", ""] and catalog["slice"].tolist() == ["", "", "007"]
     assert json.loads(Path("metrics/merge.json").read_text())["annotated"]["tumour_area"] == 1
 
 
@@ -222,7 +221,7 @@ def test_same_input_gives_the_same_bytes(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     merged(members)
     assert outputs() == first and set(first) == {
-        "data/merged/catalog.csv", "data/merged/heads.npy", "data/merged/rejected.csv", "data/merged/thumbnails.npy", "metrics/merge.json",
+        "data/merged/catalog.csv", "data/merged/rejected.csv", "data/merged/thumbnails.npy", "metrics/merge.json",
     }  # fmt: skip
 
 
@@ -260,11 +259,11 @@ def test_an_unknown_plane_is_named():
 
 
 def test_what_is_reduced_from_a_picture_and_from_none():
-    row, thumbnail, head = scan._decode(encode(PICTURE), 50)
+    row, thumbnail = scan._decode(encode(PICTURE), 50)
     assert row == (120, 140, "L", "PNG", "")
-    assert (thumbnail == squash(PICTURE, 64)).all() and (head == squash(PICTURE, 64, head_box(PICTURE))).all()
-    row, thumbnail, head = scan._decode(b"x", 50)
-    assert row == (0, 0, "", "", "not an image") and not thumbnail.any() and not head.any()
+    assert (thumbnail == squash(PICTURE, 64)).all()
+    row, thumbnail = scan._decode(b"x", 50)
+    assert row == (0, 0, "", "", "not an image") and not thumbnail.any()
 
 
 @pytest.fixture
