@@ -72,7 +72,7 @@ class Dedupe(Section):
         description="a picture that occurs under several labels: drop it, take the majority label (drop on a tie), or stop"
     )
     exact_search_up_to: Count = Field(
-        description="images up to which each is compared with each, and parts of heads are looked for; beyond, images are compared with similar ones"
+        description="images up to which each is looked for among all, less similar ones and parts of heads as well; beyond, among the most similar ones"
     )
     memory: Positive = Field(
         description="GiB that dedupe takes: details that have no room in it are decoded again when they are compared; without any it takes 0.3 and 500 bytes an image"

@@ -15,8 +15,8 @@ from stages.dedupe.stars import find_stars
 from stages.params import Dedupe
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
-# How many candidates a picture has at most, and how like it they are at least: among all; and among those that are no copies so far, where parts of
-# heads are looked at as well.
+# How many candidates a picture has at most, and how like it they are at least: among all; and, where these are not too many, among those that are no
+# copies so far, where parts of heads are looked at as well.
 AMONG_ALL, LIKE_ALL = 6, 0.94
 AMONG_REST, LIKE_REST = 6, 0.84
 COARSE = 1.25  # pixels of a detail for one as stored, from which displacements count in those
@@ -48,16 +48,14 @@ def find_alike(pictures: Pictures, sides: np.ndarray, patient: np.ndarray, param
     grain = SIDE / sides.min(1)
     search = _Search(pictures, order, np.where(grain > COARSE, grain, 1), patient, params)
     if count:
-        entries, views = pictures.descriptors, np.arange(2 * count)
-        search.gather(entries, views // 2, views, _boxes(pictures.heads), AMONG_ALL, LIKE_ALL, "search", thoroughly=False)
-        rest = np.sort(order[search.copy_of < 0])
-        views = np.stack([2 * rest, 2 * rest + 1], 1).ravel()
-        search.gather(
-            entries[views], views // 2, np.arange(len(views)), _boxes(pictures.heads[rest]), AMONG_REST, LIKE_REST, "search the rest"
-        )
-        rest = np.sort(order[search.copy_of < 0])
-        if len(rest) <= params.exact_search_up_to:
-            search.gather(*_parts(pictures, rest), AMONG_REST, LIKE_REST, "search parts")
+        entries, views, thorough = pictures.descriptors, np.arange(2 * count), count <= params.exact_search_up_to
+        search.gather(entries, views // 2, views, _boxes(pictures.heads), AMONG_ALL, LIKE_ALL, "search", thoroughly=not thorough)
+        if thorough:
+            rest = np.sort(order[search.copy_of < 0])
+            views = np.stack([2 * rest, 2 * rest + 1], 1).ravel()
+            boxes = _boxes(pictures.heads[rest])
+            search.gather(entries[views], views // 2, np.arange(len(views)), boxes, AMONG_REST, LIKE_REST, "search the rest")
+            search.gather(*_parts(pictures, np.sort(order[search.copy_of < 0])), AMONG_REST, LIKE_REST, "search parts")
         search.look_again()
     copies = np.flatnonzero(search.copy_of >= 0)
     copy_of, orientation = np.arange(count), np.zeros(count, np.int8)
@@ -88,7 +86,7 @@ class _Search:
         thoroughly: bool = True,
     ) -> None:
         """Search by descriptors, of the boxes [E, 4] of pictures (owners), and note which are copies; arguments as those of nearest and find_stars."""
-        exhaustively = len(np.unique(owners)) <= self.params.exact_search_up_to
+        exhaustively = len(self.order) <= self.params.exact_search_up_to
         pairs = nearest(entries, owners, looked_for, self.patient, most, likeness, exhaustively, name)
         rank = np.argsort(self.order)
         looked, found = rank[owners[pairs.looked]], rank[owners[pairs.found]]
