@@ -81,16 +81,19 @@ def _leaks(dedupe: dict, split: dict) -> str:
             for name, row in dedupe["published_test_in_training"].items()
         ),
         "",
-        f"In this project's split: of the copies that were found, {split['leaks']['test_pictures']} have a test picture in training, and "
-        f"{split['leaks']['patients']} of the known patients are on both sides. How many copies are found: {_recall(dedupe['truth'])} ([docs/data.md](docs/data.md)).",
+        f"In this project's split {split['leaks']['test_pictures']} test pictures have a copy that was found in training, and {split['leaks']['patients']} "
+        f"known patients are on both sides. {_recall(dedupe['truth'])} [docs/data.md](docs/data.md) says what that does not cover.",
     ]
     return "\n".join(lines)
 
 
 def _recall(truth: dict | None) -> str:
     if not truth:
-        return "not known, no slices are"
-    return f"{truth['recall']:.4f} of {truth['pairs']:,} pairs whose slice is known, and {truth['precision']:.4f} of those that are called copies are some"
+        return "How many copies are found is not known."
+    return (
+        f"Of {truth['pairs']:,} pairs of different files that are known to show the same slice, {truth['recall']:.4f} are found; "
+        f"of the pairs of known slices that are called copies, {truth['precision']:.4f} are some."
+    )
 
 
 def _truth(dedupe: dict) -> str:

@@ -13,6 +13,7 @@ from synthetic import encode, set_params, write_archive
 from stages.catalog import CLUSTERS, read_table
 from stages.dedupe.__main__ import main
 from stages.dedupe.clusters import join, same_value
+from stages.dedupe.figure import kinds_of_pairs
 from stages.merge.__main__ import main as merge
 
 pytestmark = pytest.mark.usefixtures("small_project")
@@ -281,6 +282,14 @@ def test_recall_and_precision_where_the_slices_are_known():
     truth = metrics()["truth"]
     assert (truth["pictures"], truth["slices"], truth["pairs"], truth["precision"], truth["wrong_pairs"]) == (4, 2, 3, 1, 0)
     assert truth["recall"] == pytest.approx(1 / 3, abs=1e-6) and truth["by_kind"]["mirrored"]["recall"] == 1
+    with Image.open("metrics/plots/copies.png") as figure:
+        assert figure.size == (800, 500)
+
+
+def test_pairs_are_named_by_what_is_known_of_them():
+    patient, slices = np.array([1, 1, 1, 2, 0]), np.array([1, 1, 2, 3, 0])
+    kinds = kinds_of_pairs(np.array([0, 0, 0, 0, 2]), np.array([1, 2, 3, 4, 3]), patient, slices)
+    assert kinds.tolist() == ["the same slice", "two slices of one patient", "two patients", "not known", "two patients"]
 
 
 def test_published_leaks_are_counted_mirrors_too():
