@@ -75,7 +75,7 @@ class Dedupe(Section):
         description="images up to which each is looked for among all, less similar ones and parts of heads as well; beyond, among the most similar ones"
     )
     memory: Positive = Field(
-        description="GiB that dedupe takes: details that have no room in it are decoded again when they are compared; without any it takes 0.3 and 500 bytes an image"
+        description="GiB that dedupe takes: details that have no room in it are decoded again when they are compared; without any it takes 0.3 GiB and 500 bytes an image"
     )
 
     @model_validator(mode="after")

@@ -91,8 +91,8 @@ def _recall(truth: dict | None) -> str:
     if not truth:
         return "How many copies are found is not known."
     return (
-        f"Of {truth['pairs']:,} pairs of different files that are known to show the same slice, {truth['recall']:.4f} are found; "
-        f"of the pairs of known slices that are called copies, {truth['precision']:.4f} are some."
+        f"Of {truth['pairs']:,} pairs of different files that are known to show the same slice, dedupe finds {truth['recall']:.4f}; "
+        f"of the pairs of known slices that it calls copies, {truth['precision']:.4f} are. All these are mirrored or encoded again, none is cut."
     )
 
 

@@ -6,7 +6,7 @@ orientations. Where `parts` of heads stand there too, pictures are found of whic
 Descriptors are reduced to their principal components. Of many pictures, only those in the cells around a descriptor are compared with it; a cell
 holds what is nearest to one of some descriptors drawn as centres, and these form a graph (Malkov and Yashunin, "Efficient and robust
 approximate nearest neighbor search using hierarchical navigable small world graphs", 2018). So time grows little faster than the pictures.
-What faiss proposes is computed again in integers: no rounding decides what is a candidate.
+What faiss proposes is computed again from the descriptors, in float64: no rounding decides what is a candidate.
 """
 
 from collections.abc import Callable
