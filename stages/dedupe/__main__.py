@@ -1,4 +1,4 @@
-"""Find every copy of a picture, keep one, and group what a split must not tear apart."""
+"""Find the copies of each picture, keep one, and group what a split must not tear apart."""
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ def main() -> None:
     table = pd.DataFrame({"cluster": cluster, "group": group, "kept": kept})
     table["copy"], table["orientation"] = describe_copies(catalog, cluster, kept, searched, alike.orientation, thumbnails)
     table["patient"] = patient
-    planes, plane_metrics = find_planes(table.assign(plane=catalog.plane, source=catalog.source), searched, looks)
+    planes, plane_metrics = find_planes(table.assign(plane=catalog.plane), searched, looks)
     table = pd.concat([table, planes], axis=1)
 
     _write(table)

@@ -4,7 +4,7 @@ A thumbnail cannot tell a copy from the slice a millimetre further: what the two
 can, by two numbers. **Agreement** is its correlation: an altered contrast lowers that, and so does another slice. **Displacement** is by how much
 a quarter of the detail is displaced at least: in a copy, whatever was done to its contrast, an edge stays where it was; in another slice
 it moves, and the more so the less the two agree. docs/data.md shows both for copies, neighbouring slices and others. A picture that was turned by
-some degrees counts as another one.
+some degrees, and not by a quarter, counts as another one.
 
 Pictures are laid over each other by OpenCV, which maximises the enhanced correlation coefficient over affine maps (Evangelidis and Psarakis,
 "Parametric image alignment using enhanced correlation coefficient maximization", 2008); brightness and contrast do not matter to it.
@@ -29,9 +29,8 @@ COARSE = SIDE // 2  # side of the pictures that are laid over each other first
 HOPELESS, HOPELESS_WORST = 0.75, 0.3  # agreement after that, of all and of the worst tenth, below which it ends there
 SEARCH = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS
 SEARCHES = ((COARSE, (SEARCH, 50, 1e-4), 5), (SIDE, (SEARCH, 15, 1e-4), 5))  # side, steps and least gain, smoothing
-TILT = (
-    0.03  # of a picture's axes, about two degrees, from which it is not the same any more: one that was cut or turned about stays upright
-)
+# Tilt of a picture's axes, about two degrees, up to which it is the same: what was cut, or turned by a quarter, stays upright.
+TILT = 0.03
 # Largest displacement of a copy, pixels: of one that agrees fully, and how much more for the root of what is missing to full agreement.
 DISPLACED, DISPLACED_ALTERED = 0.08, 1.2
 
@@ -42,8 +41,8 @@ class Comparison(NamedTuple):
     """What two pictures have in common, laid over each other."""
 
     agreement: float  # correlation of details, -1 to 1
-    worst: float  # the same in the neighbourhood a tenth of the way up from the worst
-    displacement: float  # of the detail three quarters of the way up from the least displaced, pixels, of SIDE or of the coarser picture if it has fewer
+    worst: float  # 10th percentile of the same over neighbourhoods
+    displacement: float  # 75th percentile over neighbourhoods, in pixels of SIDE, or of the coarser picture if it has many fewer
     matrix: np.ndarray  # float64 [3, 3]: positions in the second picture -> in the first, shares of the sides
 
     def is_same(self, least: float) -> bool:

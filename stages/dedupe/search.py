@@ -42,8 +42,8 @@ def nearest(
 
     entries: descriptors, uint8 [E, SIZE], and owners, int [E], the picture of each; looked_for: numbers of the entries to look for, those of a
     picture one after another; patient: int, a number for each picture, 0 where it is unknown; most: how many pictures to find for each, of its
-    own patient and of others; likeness: the least correlation of two descriptors, relative to the mean of all. Returns looked and found (numbers of entries; each pair of pictures once), orientation (the number of the one
-    by which looked is turned) and likeness.
+    own patient and of others; likeness: the least correlation of two descriptors, relative to the mean of all. Returns looked and found
+    (numbers of entries; each pair of pictures once), orientation (the number of the one by which looked is turned) and likeness.
     """
     mean = _mean(entries, looked_for)
     components = _components(_normalised(entries[_draw(entries, LEARNT, seed=0)], mean))
