@@ -31,7 +31,7 @@ def main() -> None:
     sides = catalog[["width", "height"]].to_numpy(np.int64)
     with Pictures(find_places(catalog.source.cat.categories[1:].tolist(), searched), _room(len(catalog), params.dedupe.memory)) as pictures:
         alike = find_alike(pictures, sides[searched], catalog.patient.cat.codes.to_numpy()[searched], params.dedupe)
-        looks = pictures.descriptors[2 * np.arange(len(searched)) + 1]
+        looks = pictures.descriptors[:][:, 1]
 
     cluster = join(
         len(catalog),

@@ -3,25 +3,18 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from stages.dedupe import register
-from stages.dedupe.describe import SIDE, thumbnail
-from stages.dedupe.descriptors import SIZE, WINDOWS, describe_parts
-from stages.dedupe.on_disk import OnDisk
-from stages.dedupe.pictures import SCRATCH, Pictures
+from stages.dedupe.describe import SIDE
+from stages.dedupe.pictures import Pictures
 from stages.dedupe.search import nearest
 from stages.dedupe.stars import find_stars
+from stages.dedupe.views import Views, chosen, parts_of_heads, whole_and_head
 from stages.params import Dedupe
 
-WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 # How many candidates a picture has at most, and how like it they are at least: among all; and, where these are not too many, among those that are no
-# copies so far, where parts of heads are looked at as well.
-AMONG_ALL, LIKE_ALL = 6, 0.94
-AMONG_REST, LIKE_REST = 6, 0.84
-COARSE = 1.25  # pixels of a detail for one as stored, from which displacements count in those
-FILLED = 0.6  # share of a picture that its head takes, from which it may be cut
-BLOCK = 256  # pictures whose parts are described at once
+# copies so far, and among what is then left, where parts of heads are looked at as well.
+AMONG_ALL, AMONG_REST, AMONG_PARTS = (6, 0.94), (6, 0.84), (6, 0.84)
 
 
 class Alike(NamedTuple):
@@ -45,17 +38,14 @@ def find_alike(pictures: Pictures, sides: np.ndarray, patient: np.ndarray, param
     """
     count = len(sides)
     order = np.lexsort((np.arange(count), -sides.prod(1)))  # pictures by rank
-    grain = SIDE / sides.min(1)
-    search = _Search(pictures, order, np.where(grain > COARSE, grain, 1), patient, params)
+    search = _Search(pictures, order, np.maximum(SIDE / sides.min(1), 1), patient, params)
     if count:
-        entries, views, thorough = pictures.descriptors, np.arange(2 * count), count <= params.exact_search_up_to
-        search.gather(entries, views // 2, views, _boxes(pictures.heads), AMONG_ALL, LIKE_ALL, "search", thoroughly=not thorough)
+        views, thorough = whole_and_head(pictures), count <= params.exact_search_up_to
+        search.gather(views, *AMONG_ALL, "search", thoroughly=not thorough)
         if thorough:
-            rest = np.sort(order[search.copy_of < 0])
-            views = np.stack([2 * rest, 2 * rest + 1], 1).ravel()
-            boxes = _boxes(pictures.heads[rest])
-            search.gather(entries[views], views // 2, np.arange(len(views)), boxes, AMONG_REST, LIKE_REST, "search the rest")
-            search.gather(*_parts(pictures, np.sort(order[search.copy_of < 0])), AMONG_REST, LIKE_REST, "search parts")
+            search.gather(chosen(views, search.alone()), *AMONG_REST, "search the rest")
+            search.gather(chosen(views, search.alone()), *AMONG_REST, "search again")
+            search.gather(parts_of_heads(pictures, search.alone()), *AMONG_PARTS, "search parts")
         search.look_again()
     copies = np.flatnonzero(search.copy_of >= 0)
     copy_of, orientation = np.arange(count), np.zeros(count, np.int8)
@@ -74,35 +64,29 @@ class _Search:
         self.different = np.empty(0, np.int64)  # pairs that need no further comparison
         self.compared = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))]
 
-    def gather(
-        self,
-        entries: np.ndarray | OnDisk,
-        owners: np.ndarray,
-        looked_for: np.ndarray,
-        boxes: np.ndarray,
-        most: int,
-        likeness: float,
-        name: str,
-        thoroughly: bool = True,
-    ) -> None:
-        """Search by descriptors, of the boxes [E, 4] of pictures (owners), and note which are copies; arguments as those of nearest and find_stars."""
-        exhaustively = len(self.order) <= self.params.exact_search_up_to
-        pairs = nearest(entries, owners, looked_for, self.patient, most, likeness, exhaustively, name)
-        rank = np.argsort(self.order)
-        looked, found = rank[owners[pairs.looked]], rank[owners[pairs.found]]
+    def alone(self) -> np.ndarray:
+        """The pictures that are no copies so far."""
+        return np.sort(self.order[self.copy_of < 0])
+
+    def gather(self, views: Views, most: int, likeness: float, name: str, thoroughly: bool = True) -> None:
+        """Search by views and note which are copies; most, likeness and name as for nearest, thoroughly as for find_stars."""
+        pairs = nearest(views, self.patient[views.pictures], most, likeness, len(self.order) <= self.params.exact_search_up_to, name)
+        rank = np.argsort(self.order)[views.pictures]
+        looked, found = rank[pairs["first"]], rank[pairs["second"]]
         starts = np.empty((len(pairs), 3, 3))
-        for k, (one, other, turn) in enumerate(zip(boxes[pairs.looked], boxes[pairs.found], pairs.orientation, strict=True)):
+        boxes = views.boxes[pairs["first"], pairs.view], views.boxes[pairs["second"], pairs.other]
+        for k, (one, other, turn) in enumerate(zip(*boxes, pairs.orientation, strict=True)):
             start = register.place(turn, one, other)
             starts[k] = start if looked[k] > found[k] else np.linalg.inv(start)
         later, earlier = np.maximum(looked, found), np.minimum(looked, found)
-        keys = later * len(rank) + earlier
+        keys = later * len(self.order) + earlier
         new = ~np.isin(keys, self.different)
         later, earlier, starts = later[new], earlier[new], starts[new]
         before = self.copy_of
         self.copy_of = find_stars(later, earlier, before, lambda some: self.compare(later, earlier, starts, some), thoroughly)
-        keys, of = later * len(rank) + earlier, np.flatnonzero((before < 0) & (self.copy_of >= 0))
+        keys, of = later * len(self.order) + earlier, np.flatnonzero((before < 0) & (self.copy_of >= 0))
         by_key = np.argsort(keys)
-        self.matrices[of] = starts[by_key[np.searchsorted(keys[by_key], of * len(rank) + self.copy_of[of])]]
+        self.matrices[of] = starts[by_key[np.searchsorted(keys[by_key], of * len(self.order) + self.copy_of[of])]]
 
     def compare(self, later: np.ndarray, earlier: np.ndarray, starts: np.ndarray, some: np.ndarray) -> np.ndarray:
         """Whether the pairs of some numbers are the same, bool; in place of their starts stands then how they lie over each other."""
@@ -124,27 +108,3 @@ class _Search:
             starts = self.matrices[through] @ self.matrices[between]
             same = self.compare(through, kept, starts, np.arange(len(through)))
             self.copy_of[through], self.matrices[through] = np.where(same, kept, -1), starts
-
-
-def _boxes(heads: np.ndarray) -> np.ndarray:
-    """[2 N, 4]: all of each picture and its head, in shares of its sides."""
-    return np.stack([np.broadcast_to(WHOLE, heads.shape), heads], 1).reshape(-1, 4)
-
-
-def _parts(pictures: Pictures, numbers: np.ndarray) -> tuple[np.ndarray | OnDisk, np.ndarray, np.ndarray, np.ndarray]:
-    """Descriptors, owners, which of them to look for and boxes of some pictures: all of each, and all parts of its head.
-
-    One of each is looked for: the head, but all of a picture that is filled by it, since it may be cut.
-    """
-    count = 1 + len(WINDOWS)
-    entries = OnDisk.create(SCRATCH / "parts.npy", (len(numbers) * count, SIZE), np.uint8)
-    for start in tqdm(range(0, len(numbers), BLOCK), unit=f" x {BLOCK}", desc="dedupe: parts", disable=None):
-        some = numbers[start : start + BLOCK]
-        parts = [describe_parts(thumbnail(detail, head)) for detail, head in zip(pictures.load(some), pictures.heads[some], strict=True)]
-        block = np.concatenate([pictures.descriptors[2 * some][:, None], np.stack(parts)], 1)
-        entries[start * count : (start + len(some)) * count] = block.reshape(-1, SIZE)
-    heads = pictures.heads[numbers]
-    corner, extent = heads[:, [0, 1, 0, 1]], np.tile(heads[:, [2, 3]] - heads[:, [0, 1]], 2)
-    boxes = np.concatenate([np.broadcast_to(WHOLE, (len(numbers), 1, 4)), corner[:, None] + extent[:, None] * np.array(WINDOWS)], 1)
-    looked_for = np.arange(len(numbers)) * count + (extent[:, 0] * extent[:, 1] < FILLED)
-    return entries, np.repeat(numbers, count), looked_for, boxes.reshape(-1, 4)

@@ -43,13 +43,16 @@ def find_head(detail: np.ndarray) -> np.ndarray:
     """Left, top, right and bottom, shares of the sides, of the largest bright region; of the whole picture where there is none.
 
     Brightness is relative to the threshold of Otsu ("A threshold selection method from gray-level histograms", 1979), so that it moves
-    little when contrast or border change.
+    little when contrast or border change. A picture with a bright border is a negative, or has a frame: what is dark counts there.
     """
     smooth = cv2.GaussianBlur(detail, (0, 0), SMOOTH)
     threshold, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
+    framed = np.median(np.concatenate([smooth[[0, -1]], smooth[:, [0, -1]].T])) > threshold
+    if framed:
+        smooth, threshold = 255 - smooth, 255 - threshold
     bright = cv2.morphologyEx((smooth > threshold / 2).astype(np.uint8), cv2.MORPH_OPEN, OPENING)
     _, _, regions, _ = cv2.connectedComponentsWithStats(bright)
     if len(regions) < 2:
         return np.array([0, 0, 1, 1], float)
     left, top, width, height, _ = regions[1 + regions[1:, cv2.CC_STAT_AREA].argmax()]
-    return np.array([left, top, left + width, top + height]) / SIDE
+    return np.array([left + framed, top + framed, left + width - framed, top + height - framed]) / SIDE  # less the edge of the frame

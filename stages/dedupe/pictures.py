@@ -29,7 +29,7 @@ class Pictures:
     """Pictures by number, 0 to N - 1, in the order of their places.
 
     details: uint8 [N, SIDE, SIDE], or None: they take a scratch file, and where that would be larger than so many bytes (kept) they are decoded
-    again when they are compared. Once looked at: descriptors, uint8 [2 N, SIZE], of each picture as a whole and of its head alone, and
+    again when they are compared. Once looked at: descriptors, uint8 [N, 2, SIZE], of each picture as a whole and of its head alone, and
     heads, float64 [N, 4], left, top, right and bottom in shares of the sides. The arrays are on the disk, heads apart.
     """
 
@@ -37,7 +37,7 @@ class Pictures:
         self._places, count = places, len(places)
         shutil.rmtree(SCRATCH, ignore_errors=True)  # what a kill left there
         self.details = OnDisk.create(SCRATCH / "details.npy", (count, SIDE, SIDE), np.uint8) if count * SIDE**2 <= kept else None
-        self.descriptors = OnDisk.create(SCRATCH / "descriptors.npy", (2 * count, SIZE), np.uint8)
+        self.descriptors = OnDisk.create(SCRATCH / "descriptors.npy", (count, 2, SIZE), np.uint8)
         self.heads = np.zeros((count, 4))
 
     def __enter__(self) -> "Pictures":
@@ -45,7 +45,7 @@ class Pictures:
         parts = [range(start, min(start + CHUNK, len(self._places))) for start in range(0, len(self._places), CHUNK)]
         looks = self._side_by_side(_look, ((part, self._places[part]) for part in parts), total=len(parts), desc="dedupe: look")
         for part, (heads, descriptors) in zip(parts, looks, strict=True):
-            self.heads[part], self.descriptors[2 * part.start : 2 * part.stop] = heads, descriptors
+            self.heads[part], self.descriptors[part.start : part.stop] = heads, descriptors
         return self
 
     def __exit__(self, *_) -> None:
@@ -84,7 +84,7 @@ def _look(numbers: range, places: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
     looks = [look_at(read_stored(*place)) for place in places]
     if _details:
         _details[numbers.start : numbers.stop] = np.stack([look.detail for look in looks])
-    return np.stack([look.head for look in looks]), np.concatenate([look.descriptors for look in looks])
+    return np.stack([look.head for look in looks]), np.stack([look.descriptors for look in looks])
 
 
 def _compare(

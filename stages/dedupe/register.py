@@ -23,14 +23,19 @@ AROUND = 17  # pixels, side of the neighbourhood in which agreement and displace
 STEP = 4  # pixels between places where they are
 FAINT = 0.1  # of the mean energy of details: what lies below is background
 EVEN = 0.3  # how much of the mean contrast details keep where all are made equally strong
-RIM = 3  # pixels at a picture's border that are not compared
+RIM = 8  # pixels at a picture's border that are not compared: what lies beyond it reaches as far into the detail
 LEAST, LEAST_OTHER = 0.5, 0.05  # shares of one picture and of the other that both must show: one may be a small part of the other
-COARSE = SIDE // 2  # side of the pictures that are laid over each other first
-HOPELESS, HOPELESS_WORST = 0.75, 0.3  # agreement after that, of all and of the worst tenth, below which it ends there
-SEARCH = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS
-SEARCHES = ((COARSE, (SEARCH, 50, 1e-4), 5), (SIDE, (SEARCH, 15, 1e-4), 5))  # side, steps and least gain, smoothing
+COUNT = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS
+# Pictures are laid over each other at 40, then 80 and 160 pixels: side, most steps, least gain and smoothing of each search.
+COARSEST, FINER = (SIDE // 4, (COUNT, 30, 1e-4), 3), ((SIDE // 2, (COUNT, 30, 1e-4), 5), (SIDE, (COUNT, 15, 1e-4), 5))
+HALF = SIDE // 2
+# Agreement of details at half the size, below which it ends there: other pictures reach .87, and what is the same or a neighbour at least .93.
+HOPELESS = 0.8
+HOPELESS_WORST = 0.3  # agreement of the worst tenth, below which there is no finer search
+NEGATIVE = -0.3  # correlation of grey levels, below which one is a negative of the other
 # Tilt of a picture's axes, about two degrees, up to which it is the same: what was cut, or turned by a quarter, stays upright.
 TILT = 0.03
+WORST = 0.6  # agreement of a copy in its worst tenth; of those known it is .68 at least
 # Largest displacement of a copy, pixels: of one that agrees fully, and how much more for the root of what is missing to full agreement.
 DISPLACED, DISPLACED_ALTERED = 0.08, 1.2
 
@@ -49,7 +54,7 @@ class Comparison(NamedTuple):
         """Whether they are the same picture; least: the agreement that it takes."""
         tilt = np.sort(abs(self.matrix[:2, :2]), axis=None)[1]
         displaced = DISPLACED + DISPLACED_ALTERED * max(0, 1 - self.agreement) ** 0.5
-        return bool(self.agreement >= least and tilt <= TILT and self.displacement <= displaced)
+        return bool(self.agreement >= least and self.worst >= WORST and tilt <= TILT and self.displacement <= displaced)
 
 
 NOTHING = Comparison(-1.0, -1.0, np.inf, np.eye(3))
@@ -62,26 +67,25 @@ def compare(first: np.ndarray, second: np.ndarray, start: np.ndarray, least: flo
     if abs(np.linalg.det(start[:2, :2])) < 0.99:  # details are as fine as those of the one that shows more
         found = compare(second, first, np.linalg.inv(start), least, grain)
         return found._replace(matrix=np.linalg.inv(found.matrix))
-    first, second = first.astype(np.float32), second.astype(np.float32)
-    detail = _detail(second)
-    found = _Overlay(first, detail, start)
-    if found.agreement >= least and (same := found.compare(grain)).is_same(least):  # as most copies are, before anything is moved
-        return same
-    if found.agreement < 0 and _Overlay(255 - first, detail, start).agreement > HOPELESS:
-        first = 255 - first
+    pair = _Pair(first, second)
+    rough = pair.overlay(start, HALF)
+    if rough.greys() < NEGATIVE:
+        pair = _Pair(255 - first, second)
+        rough = pair.overlay(start, HALF)
+    found = None
+    if rough.agreement >= HOPELESS:
+        found = pair.overlay(start, SIDE)
+        if found.agreement >= least and (same := found.compare(grain)).is_same(least):  # as most copies are, before anything is moved
+            return same
+    start = pair.search(start, *COARSEST)
+    if start is None or pair.overlay(start, HALF).agreement < HOPELESS:
+        return NOTHING
     compared = NOTHING
-    for side, criteria, smoothing in SEARCHES:
-        pixels = _pixels(side)
-        matrix = (pixels @ start @ np.linalg.inv(pixels))[:2].astype(np.float32)
-        one, other = (cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in (first, second))
-        try:
-            matrix = cv2.findTransformECC(other, one, matrix, cv2.MOTION_AFFINE, criteria, None, smoothing)[1]
-        except cv2.error:  # they have too little in common
+    for search in FINER:
+        start = pair.search(start, *search)
+        if start is None:
             break
-        start = np.linalg.inv(pixels) @ np.vstack([matrix, [0, 0, 1]]) @ pixels
-        found = max(found, _Overlay(first, detail, start), key=lambda overlay: overlay.agreement)
-        if found.agreement < HOPELESS:
-            return NOTHING
+        found = max(filter(None, (found, pair.overlay(start, SIDE))), key=lambda overlay: overlay.agreement)
         compared = found.compare(grain)
         if compared.worst < HOPELESS_WORST:
             break
@@ -114,28 +118,64 @@ def _pixels(side: int) -> np.ndarray:
     return np.array([[side, 0, -0.5], [0, side, -0.5], [0, 0, 1]])
 
 
-_Y, _X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+class _Pair:
+    """Two pictures, uint8 [SIDE, SIDE], at several sizes."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray):
+        self._sizes, self._details = {SIDE: (first.astype(np.float32), second.astype(np.float32))}, {}
+        for side in (HALF, COARSEST[0]):
+            self._sizes[side] = tuple(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in self._sizes[2 * side])
+
+    def overlay(self, matrix: np.ndarray, side: int) -> "_Overlay":
+        first, second = self._sizes[side]
+        if side not in self._details:
+            self._details[side] = _detail(second)
+        return _Overlay(first, second, self._details[side], matrix)
+
+    def search(self, start: np.ndarray, side: int, criteria: tuple, smoothing: int) -> np.ndarray | None:
+        """The matrix by which they correlate best around a start; None where they have too little in common."""
+        first, second = self._sizes[side]
+        pixels = _pixels(side)
+        matrix = (pixels @ start @ np.linalg.inv(pixels))[:2].astype(np.float32)
+        try:
+            matrix = cv2.findTransformECC(second, first, matrix, cv2.MOTION_AFFINE, criteria, None, smoothing)[1]
+        except cv2.error:
+            return None
+        return np.linalg.inv(pixels) @ np.vstack([matrix, [0, 0, 1]]) @ pixels
+
+
+_GRIDS = {side: np.mgrid[:side, :side].astype(np.float32) for side in (HALF, SIDE)}
 
 
 class _Overlay:
     """Details of two pictures, the first laid over the second by a matrix, where both show something."""
 
-    def __init__(self, first: np.ndarray, detail: np.ndarray, matrix: np.ndarray):
-        """first: float32 [SIDE, SIDE]; detail: that of the second picture."""
-        self.matrix, self.agreement = matrix, -1.0
-        pixels = _pixels(SIDE)
+    def __init__(self, first: np.ndarray, second: np.ndarray, detail: np.ndarray, matrix: np.ndarray):
+        """first, second: float32 [side, side]; detail: that of the second."""
+        self.matrix, self.agreement, self._greys = matrix, -1.0, None
+        side = len(first)
+        pixels, rim = _pixels(side), RIM * side / SIDE
         m = (pixels @ matrix @ np.linalg.inv(pixels))[:2]
-        x, y = (a * _X + b * _Y + c for a, b, c in m.tolist())
-        both = (np.minimum(x, y) >= RIM) & (np.maximum(x, y) <= SIDE - 1 - RIM)
+        x, y = (a * _GRIDS[side][1] + b * _GRIDS[side][0] + c for a, b, c in m.tolist())
+        both = (np.minimum(x, y) >= rim) & (np.maximum(x, y) <= side - 1 - rim)
         shown = np.sort(both.mean() * np.array([1, abs(np.linalg.det(m[:, :2]))]))
         if shown[0] < LEAST_OTHER or shown[1] < LEAST:
             return
-        moved = cv2.warpAffine(first, m, (SIDE, SIDE), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.warpAffine(first, m, (side, side), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+        self._greys = moved, second, both
         self.inside = both.astype(np.float32)
         self.one, self.other = ((some - _mean(some * self.inside) / _mean(self.inside)) * self.inside for some in (_detail(moved), detail))
         self.energies = _mean(self.one * self.one), _mean(self.other * self.other)
         if min(self.energies) > 1e-3:  # of a picture of one grey level there is none
             self.agreement = _mean(self.one * self.other) / (self.energies[0] * self.energies[1]) ** 0.5
+
+    def greys(self) -> float:
+        """The correlation of their grey levels, 0 where there is none."""
+        if not self._greys:
+            return 0.0
+        *greys, both = self._greys
+        one, other = (grey[both] - _mean(grey[both]) for grey in greys)
+        return _mean(one * other) / max(_mean(one * one) * _mean(other * other), 1e-9) ** 0.5
 
     def compare(self, grain: float) -> Comparison:
         if self.agreement < 0:

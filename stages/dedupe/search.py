@@ -1,12 +1,12 @@
-"""Pictures that may show the same, whichever way they are turned: nearest descriptors, by faiss.
+"""Pictures that may show the same, whichever way they are turned: nearest descriptors.
 
-Every picture stands in the index as a whole and with its head alone, so that a border more or less does not matter, and each is looked for in eight
-orientations. Where `parts` of heads stand there too, pictures are found of which a part was cut away.
+Every picture stands there as a whole and with its head alone, so that a border more or less does not matter, and each is looked for in eight
+orientations. Where parts of heads stand there too, pictures are found of which a part was cut away.
 
-Descriptors are reduced to their principal components. Of many pictures, only those in the cells around a descriptor are compared with it; a cell
-holds what is nearest to one of some descriptors drawn as centres, and these form a graph (Malkov and Yashunin, "Efficient and robust
-approximate nearest neighbor search using hierarchical navigable small world graphs", 2018). So time grows little faster than the pictures.
-What faiss proposes is computed again from the descriptors, in float64: no rounding decides what is a candidate.
+Descriptors are reduced to their principal components. Up to some number, pictures are compared each with each. Of more, only those in the cells around
+a descriptor are compared with it, by faiss; a cell holds what is nearest to one of some descriptors drawn as centres, and these form a graph (Malkov
+and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small world graphs", 2018). So time grows
+little faster than the pictures. What is proposed is computed again from the descriptors, in float64: no rounding decides what is a candidate.
 """
 
 from collections.abc import Callable
@@ -18,69 +18,83 @@ from tqdm import tqdm
 
 from stages.dedupe.descriptors import SIZE, TURNS
 from stages.dedupe.on_disk import OnDisk
+from stages.dedupe.views import Views
 
 COMPONENTS = 64
 LEARNT = 20_000  # descriptors that these are computed from, at most
 CELL = 128  # descriptors a cell, on average
 PROBES, PROBED = 4, 64  # cells that one is compared with, and centres that are looked at to find them
 LINKS = 32  # of a centre in the graph
-BLOCK = 1024  # descriptors looked for at a time, in all orientations
-SLACK = 0.1  # by how much principal components may be off
+BLOCK = 2048  # views of pictures looked for at a time, in all orientations
+SLACK, MORE = 0.1, 2  # by how much principal components may be off, and how many more are proposed than asked for
+
+Reduce = Callable[[np.ndarray], np.ndarray]  # descriptors [..., SIZE] -> principal components, float32 [..., COMPONENTS] of length 1
+Propose = Callable[[np.ndarray, np.ndarray], pd.DataFrame]  # pictures and their components -> first, second and likeness
 
 
-def nearest(
-    entries: np.ndarray | OnDisk,
-    owners: np.ndarray,
-    looked_for: np.ndarray,
-    patient: np.ndarray,
-    most: int,
-    likeness: float,
-    exhaustively: bool,
-    name: str,
-) -> pd.DataFrame:
-    """Pairs of pictures of which one, in some orientation, has a descriptor like one of the other's.
+def nearest(views: Views, patient: np.ndarray, most: int, likeness: float, exhaustively: bool, name: str) -> pd.DataFrame:
+    """Pairs of pictures of which one, in some orientation, has a view like one of the other's.
 
-    entries: descriptors, uint8 [E, SIZE], and owners, int [E], the picture of each; looked_for: numbers of the entries to look for, those of a
-    picture one after another; patient: int, a number for each picture, 0 where it is unknown; most: how many pictures to find for each, of its
-    own patient and of others; likeness: the least correlation of two descriptors, relative to the mean of all. Returns looked and found
-    (numbers of entries; each pair of pictures once), orientation (the number of the one by which looked is turned) and likeness.
+    patient: int, a number for each picture of views, 0 where it is unknown; most: how many pictures to find for each, of its own patient and of others;
+    likeness: the least correlation of two descriptors, relative to the mean of all. Returns first and second (places in views; each pair once), view and
+    other (columns of views, of the first and of the second), orientation (the number of the one by which the first is turned) and likeness.
     """
-    mean = _mean(entries, looked_for)
-    components = _components(_normalised(entries[_draw(entries, LEARNT, seed=0)], mean))
+    mean = _mean(views)
+    components = _components(_normalised(_draw(views, LEARNT, seed=0), mean))
 
     def reduce(descriptors: np.ndarray) -> np.ndarray:
         reduced = _normalised(descriptors, mean) @ components
-        return np.float32(reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-9))
+        return np.float32(reduced / np.maximum(np.linalg.norm(reduced, axis=-1, keepdims=True), 1e-9))
 
-    index = _index(entries, reduce, exhaustively)
-    neighbours = min(len(entries), int(np.bincount(owners).max()) + 4 * most)
+    propose = _each_with_each(views, reduce, patient, most + MORE) if exhaustively else _by_cells(views, reduce, 4 * most)
+    count, columns, _ = views.descriptors.shape
     found = []
-    for start in tqdm(range(0, len(looked_for), BLOCK), unit=f" x {BLOCK}", desc=f"dedupe: {name}", disable=None):
-        looked = looked_for[start : start + BLOCK]
-        turned = entries[looked][:, TURNS].reshape(-1, SIZE)
-        alike, entry = index.search(reduce(turned), neighbours)
-        query, column = np.nonzero((alike >= likeness - SLACK) & (entry >= 0))
-        table = pd.DataFrame({"query": query, "found": entry[query, column], "likeness": alike[query, column]})
-        table["picture"], table["other"] = owners[looked[query // len(TURNS)]], owners[table.found]
-        table = table[table.picture != table.other].sort_values(["picture", "likeness"], ascending=[True, False], kind="stable")
-        table = table[~table.duplicated(["picture", "other"])]
-        own = (patient[table.picture] > 0) & (patient[table.picture] == patient[table.other])  # of whom there may be many, and all alike
-        table = table[table.groupby(["picture", own]).cumcount() < most]
-        query = table.pop("query").to_numpy()
-        table["looked"], table["orientation"] = looked[query // len(TURNS)], query % len(TURNS)
-        table["likeness"] = np.einsum("ps,ps->p", _normalised(turned[query], mean), _normalised(entries[table.found.to_numpy()], mean))
-        found.append(table[table.likeness >= likeness])
+    for start in tqdm(range(0, count, BLOCK // columns), unit=f" x {BLOCK // columns}", desc=f"dedupe: {name}", disable=None):
+        looked = np.arange(start, min(start + BLOCK // columns, count))
+        turned = views.descriptors[looked][:, views.looked_for][..., TURNS]  # [B, L, 8, SIZE]
+        table = propose(looked, reduce(turned).reshape(len(looked), -1, COMPONENTS))
+        table = table[table.likeness >= likeness - SLACK]
+        own = (patient[table["first"]] > 0) & (
+            patient[table["first"]] == patient[table["second"]]
+        )  # of whom there may be many, and all alike
+        table = _best(table.assign(own=own), most + MORE)
+        exact = _likeness(turned, table["first"].to_numpy() - start, views.descriptors, table["second"].to_numpy(), mean)
+        best = exact.round(6).argmax(1)  # of equals the plainest orientation
+        table["likeness"] = exact[np.arange(len(best)), best]
+        table["orientation"], view, table["other"] = np.unravel_index(best, (len(TURNS), len(views.looked_for), columns))
+        table["view"] = np.array(views.looked_for)[view]
+        found.append(_best(table[table.likeness >= likeness], most))
     pairs = pd.concat(found)
-    pairs = pairs.iloc[np.lexsort((pairs.orientation, -pairs.likeness.round(6)))]  # of equals the plainest orientation
-    sides = np.sort(pairs[["picture", "other"]].to_numpy(), axis=1)
+    pairs = pairs.iloc[np.lexsort((pairs.orientation, -pairs.likeness.round(6)))]
+    sides = np.sort(pairs[["first", "second"]].to_numpy(), axis=1)
     pairs = pairs[~pd.DataFrame(sides).duplicated().to_numpy()]
-    return pairs.sort_values(["picture", "other"], ignore_index=True)[["looked", "found", "orientation", "likeness"]]
+    return pairs.sort_values(["first", "second"], ignore_index=True)[["first", "second", "view", "other", "orientation", "likeness"]]
 
 
-def _mean(entries: np.ndarray | OnDisk, rows: np.ndarray) -> np.ndarray:
-    """float64 [SIZE]: the mean descriptor over all orientations."""
-    total = sum(entries[rows[start : start + LEARNT]].sum(0, dtype=np.int64) for start in range(0, len(rows), LEARNT))
-    return total[TURNS].sum(0) / (len(rows) * len(TURNS))
+def _best(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """For each first picture the most alike, of its own patient and of others."""
+    table = table.sort_values(["first", "likeness"], ascending=[True, False], kind="stable")
+    return table[table.groupby(["first", "own"]).cumcount() < most].reset_index(drop=True)
+
+
+def _likeness(turned: np.ndarray, first: np.ndarray, descriptors: np.ndarray | OnDisk, second: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """float64 [P, 8 L V]: of all orientations and views [B, L, 8, SIZE] of first with all views [N, V, SIZE] of second, for P pairs."""
+    turned = _normalised(turned.swapaxes(1, 2).reshape(len(turned), -1, SIZE), mean)
+    columns = descriptors.shape[1]
+    result = np.empty((len(first), turned.shape[1] * columns))
+    for start in range(0, len(first), BLOCK // columns):
+        part = slice(start, start + BLOCK // columns)
+        others = _normalised(descriptors[second[part]], mean)
+        result[part] = (turned[first[part]] @ others.swapaxes(1, 2)).reshape(len(others), -1)
+    return result
+
+
+def _mean(views: Views) -> np.ndarray:
+    """float64 [SIZE]: the mean descriptor of what is looked for, over all orientations."""
+    count, columns, _ = views.descriptors.shape
+    parts = (views.descriptors[start : start + LEARNT // columns][:, views.looked_for] for start in range(0, count, LEARNT // columns))
+    total = sum(part.sum((0, 1), dtype=np.int64) for part in parts)
+    return total[TURNS].sum(0) / (count * len(views.looked_for) * len(TURNS))
 
 
 def _components(learnt: np.ndarray) -> np.ndarray:
@@ -89,31 +103,64 @@ def _components(learnt: np.ndarray) -> np.ndarray:
 
 
 def _normalised(descriptors: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """float64 [D, SIZE], relative to the mean, of length 1."""
+    """float64 [..., SIZE], relative to the mean, of length 1."""
     relative = descriptors - mean
-    return relative / np.maximum(np.sqrt(np.einsum("ds,ds->d", relative, relative)), 1e-9)[:, None]
+    return relative / np.maximum(np.sqrt(np.einsum("...s,...s->...", relative, relative)), 1e-9)[..., None]
 
 
-def _index(entries: np.ndarray | OnDisk, reduce: Callable[[np.ndarray], np.ndarray], exhaustively: bool) -> faiss.Index:
-    if exhaustively:
-        index = faiss.IndexFlatIP(COMPONENTS)
-    else:
-        count = max(1, len(entries) // CELL)
-        centres = faiss.IndexHNSWFlat(COMPONENTS, LINKS, faiss.METRIC_INNER_PRODUCT)
-        centres.hnsw.efSearch = PROBED
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)  # which links several threads make hangs on which is the faster
-        drawn = _draw(entries, count, seed=1)
-        for start in range(0, count, LEARNT):
-            centres.add(reduce(entries[drawn[start : start + LEARNT]]))
-        faiss.omp_set_num_threads(threads)
-        index = faiss.IndexIVFScalarQuantizer(centres, COMPONENTS, count, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-        index.nprobe = PROBES
-        index.train(reduce(entries[_draw(entries, LEARNT, seed=0)]))
-    for start in range(0, len(entries), LEARNT):
-        index.add(reduce(entries[start : start + LEARNT]))
-    return index
+def _each_with_each(views: Views, reduce: Reduce, patient: np.ndarray, most: int) -> Propose:
+    count, columns, _ = views.descriptors.shape
+    entries = np.empty((columns, count, COMPONENTS), np.float32)
+    for start in range(0, count, BLOCK // columns):
+        part = slice(start, start + BLOCK // columns)
+        entries[:, part] = reduce(views.descriptors[part]).swapaxes(0, 1)
+
+    def propose(looked: np.ndarray, components: np.ndarray) -> pd.DataFrame:
+        likeness = np.full((len(looked), count), -1, np.float32)
+        for column in entries:
+            alike = components.reshape(-1, COMPONENTS) @ column.T
+            np.maximum(likeness, alike.reshape(len(looked), -1, count).max(1), out=likeness)
+        likeness[np.arange(len(looked)), looked] = -1
+        own = (patient[looked, None] > 0) & (patient[looked, None] == patient)
+        tables = []
+        for part in (own, ~own):
+            ranked = np.where(part, likeness, -1)
+            top = np.argpartition(-ranked, min(most, count - 1), 1)[:, :most]
+            alike = np.take_along_axis(ranked, top, 1)
+            tables.append(pd.DataFrame({"first": np.repeat(looked, top.shape[1]), "second": top.ravel(), "likeness": alike.ravel()}))
+        return pd.concat(tables)
+
+    return propose
 
 
-def _draw(entries: np.ndarray | OnDisk, count: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).permutation(len(entries))[:count])
+def _by_cells(views: Views, reduce: Reduce, most: int) -> Propose:
+    count, columns, _ = views.descriptors.shape
+    cells = max(1, count * columns // CELL)
+    centres = faiss.IndexHNSWFlat(COMPONENTS, LINKS, faiss.METRIC_INNER_PRODUCT)
+    centres.hnsw.efSearch = PROBED
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # which links several threads make hangs on which is the faster
+    centres.add(reduce(_draw(views, cells, seed=1)))
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexIVFScalarQuantizer(centres, COMPONENTS, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = PROBES
+    index.train(reduce(_draw(views, LEARNT, seed=0)))
+    for start in range(0, count, BLOCK):
+        index.add(reduce(views.descriptors[start : start + BLOCK]).reshape(-1, COMPONENTS))
+
+    def propose(looked: np.ndarray, components: np.ndarray) -> pd.DataFrame:
+        alike, entry = index.search(components.reshape(-1, COMPONENTS), columns + most)
+        query, column = np.nonzero(entry >= 0)
+        first, second = looked[query // components.shape[1]], entry[query, column] // columns
+        table = pd.DataFrame({"first": first, "second": second, "likeness": alike[query, column]})[first != second]
+        return table.sort_values("likeness", ascending=False, kind="stable").drop_duplicates(["first", "second"])
+
+    return propose
+
+
+def _draw(views: Views, count: int, seed: int) -> np.ndarray:
+    """uint8 [count, SIZE]: some descriptors, drawn among all; fewer where there are no more."""
+    pictures, columns, _ = views.descriptors.shape
+    drawn = np.sort(np.random.default_rng(seed).permutation(pictures * columns)[:count])
+    blocks = (drawn[start : start + BLOCK] for start in range(0, len(drawn), BLOCK))
+    return np.concatenate([views.descriptors[some // columns][np.arange(len(some)), some % columns] for some in blocks])

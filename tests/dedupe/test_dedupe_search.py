@@ -7,6 +7,7 @@ from stages.dedupe.describe import SIDE, find_head, thumbnail
 from stages.dedupe.descriptors import SIZE, TURNS, WINDOWS, describe, describe_parts
 from stages.dedupe.search import nearest
 from stages.dedupe.stars import find_stars
+from stages.dedupe.views import Views
 
 RNG = np.random.default_rng(0)
 
@@ -17,7 +18,8 @@ def descriptors(count: int) -> np.ndarray:
 
 def find(entries: np.ndarray, likeness: float = 0.9, exhaustively: bool = True, most: int = 4, patient: np.ndarray | None = None) -> set:
     rows = np.arange(len(entries))
-    pairs = nearest(entries, rows, rows, np.zeros(len(rows), int) if patient is None else patient, most, likeness, exhaustively, "test")
+    views = Views(entries, rows, np.zeros((len(rows), 4)), rows)
+    pairs = nearest(views, np.zeros(len(rows), int) if patient is None else patient, most, likeness, exhaustively, "test")
     return {(*sorted((row.looked, row.found)), row.orientation) for row in pairs.itertuples()}
 
 
