@@ -48,9 +48,9 @@ def nearest(views: Views, patient: np.ndarray, most: int, likeness: float, exhau
 
     propose = _each_with_each(views, reduce, patient, most + MORE) if exhaustively else _by_cells(views, reduce, 4 * most)
     count, columns, _ = views.descriptors.shape
-    found = []
-    for start in tqdm(range(0, count, BLOCK // columns), unit=f" x {BLOCK // columns}", desc=f"dedupe: {name}", disable=None):
-        looked = np.arange(start, min(start + BLOCK // columns, count))
+    at_once, found = max(1, BLOCK // columns), []
+    for start in tqdm(range(0, count, at_once), unit=f" x {at_once}", desc=f"dedupe: {name}", disable=None):
+        looked = np.arange(start, min(start + at_once, count))
         turned = views.descriptors[looked][:, views.looked_for][..., TURNS]  # [B, L, 8, SIZE]
         table = propose(looked, reduce(turned).reshape(len(looked), -1, COMPONENTS))
         table = table[table.likeness >= likeness - SLACK]
@@ -81,9 +81,9 @@ def _likeness(turned: np.ndarray, first: np.ndarray, descriptors: np.ndarray | O
     """float64 [P, 8 L V]: of all orientations and views [B, L, 8, SIZE] of first with all views [N, V, SIZE] of second, for P pairs."""
     turned = _normalised(turned.swapaxes(1, 2).reshape(len(turned), -1, SIZE), mean)
     columns = descriptors.shape[1]
-    result = np.empty((len(first), turned.shape[1] * columns))
-    for start in range(0, len(first), BLOCK // columns):
-        part = slice(start, start + BLOCK // columns)
+    at_once, result = max(1, BLOCK // columns), np.empty((len(first), turned.shape[1] * columns))
+    for start in range(0, len(first), at_once):
+        part = slice(start, start + at_once)
         others = _normalised(descriptors[second[part]], mean)
         result[part] = (turned[first[part]] @ others.swapaxes(1, 2)).reshape(len(others), -1)
     return result
@@ -110,9 +110,9 @@ def _normalised(descriptors: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def _each_with_each(views: Views, reduce: Reduce, patient: np.ndarray, most: int) -> Propose:
     count, columns, _ = views.descriptors.shape
-    entries = np.empty((columns, count, COMPONENTS), np.float32)
-    for start in range(0, count, BLOCK // columns):
-        part = slice(start, start + BLOCK // columns)
+    at_once, entries = max(1, BLOCK // columns), np.empty((columns, count, COMPONENTS), np.float32)
+    for start in range(0, count, at_once):
+        part = slice(start, start + at_once)
         entries[:, part] = reduce(views.descriptors[part]).swapaxes(0, 1)
 
     def propose(looked: np.ndarray, components: np.ndarray) -> pd.DataFrame:

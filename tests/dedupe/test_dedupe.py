@@ -338,7 +338,7 @@ def test_the_result_does_not_depend_on_how_much_is_in_memory(monkeypatch):
     expected = outputs()
     assert metrics()["planes"]["accuracy_by_group"] and metrics()["conflicting_clusters"] and metrics()["augmented"]
     set_params(dedupe__exact_search_up_to=1, dedupe__memory=1e-9)
-    for name in ("compact.ROWS", "clusters.BLOCK", "search.BLOCK", "pictures.CHUNK", "alike.BLOCK"):
+    for name in ("compact.ROWS", "clusters.BLOCK", "search.BLOCK", "pictures.CHUNK", "views.BLOCK"):
         monkeypatch.setattr(f"stages.dedupe.{name}", 3)
     assert outputs() == expected
 

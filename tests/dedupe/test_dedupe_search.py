@@ -18,9 +18,9 @@ def descriptors(count: int) -> np.ndarray:
 
 def find(entries: np.ndarray, likeness: float = 0.9, exhaustively: bool = True, most: int = 4, patient: np.ndarray | None = None) -> set:
     rows = np.arange(len(entries))
-    views = Views(entries, rows, np.zeros((len(rows), 4)), rows)
+    views = Views(rows, entries[:, None], np.zeros((len(rows), 1, 4)), (0,))
     pairs = nearest(views, np.zeros(len(rows), int) if patient is None else patient, most, likeness, exhaustively, "test")
-    return {(*sorted((row.looked, row.found)), row.orientation) for row in pairs.itertuples()}
+    return {(*sorted(pair), orientation) for *pair, orientation in pairs[["first", "second", "orientation"]].itertuples(index=False)}
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
@@ -60,12 +60,28 @@ def test_a_head_is_found_whatever_the_border_and_the_contrast():
     assert find_head(np.zeros((SIDE, SIDE), np.uint8)).tolist() == [0, 0, 1, 1]
 
 
+def test_a_negative_has_the_head_of_its_positive_and_a_white_frame_is_none():
+    y, x = np.mgrid[:SIDE, :SIDE]
+    head = ((((y - 80) / 50) ** 2 + ((x - 70) / 40) ** 2 < 1) * (90 + RNG.normal(0, 10, (SIDE, SIDE)))).clip(0, 255).astype(np.uint8)
+    assert find_head(255 - head) == pytest.approx(find_head(head), abs=0.02)
+    framed = head.copy()
+    framed[:12], framed[:, -9:], framed[-15:], framed[:, :10] = 255, 255, 255, 255
+    assert find_head(framed) == pytest.approx(np.array([10, 12, 151, 145]) / SIDE, abs=0.02)
+
+
+def test_the_best_of_several_views_is_told():
+    several = np.random.default_rng(2).integers(0, 256, (50, 3, SIZE), dtype=np.uint8)
+    several[7, 2] = several[3, 0][TURNS[5]]
+    pairs = nearest(Views(np.arange(50), several, np.zeros((50, 3, 4)), (0,)), np.zeros(50, int), 4, 0.9, True, "test")
+    assert pairs[["first", "second", "view", "other", "orientation"]].to_numpy().tolist() == [[3, 7, 0, 2, 5]]
+
+
 @pytest.mark.parametrize("exhaustively", [True, False])
 def test_all_that_is_alike_in_some_orientation_is_found_and_nothing_else(exhaustively):
     entries = descriptors(600)
     entries[100:108] = entries[np.arange(8)[:, None], TURNS]  # each of eight, turned another way
     found = find(entries, exhaustively=exhaustively)
-    # looked and found may be either of the two, and some turns are another one back.
+    # either of the two may be the first, and some turns are another one back.
     assert {pair[:2] for pair in found} == {(k, 100 + k) for k in range(8)}
     assert {pair[2] for pair in found} <= set(range(8))
 
