@@ -9,12 +9,13 @@ import pandas as pd
 
 from stages.archives import directory
 from stages.catalog import CATALOG, write_metrics
-from stages.merge.annotations import SHIPPED, Annotations
-from stages.merge.corrections import correct, read_corrections
+from stages.merge.annotations import ANNOTATIONS, Annotations
+from stages.merge.corrections import CORRECTIONS, Corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
 from stages.merge.progress import THUMBNAILS
 from stages.merge.scan import scan
+from stages.merge.shipped import find_tables
 from stages.params import load_params
 from stages.sources import load_source, load_sources
 
@@ -38,15 +39,18 @@ def main() -> None:
     labels = {label for entry in folders.values() for label in entry.labels}
     _remove_others(archives)
 
-    corrections, annotations = read_corrections(labels), Annotations(archives.values())
+    tables = {(path, member): kind for path in archives.values() for member, kind in find_tables(path).items()}
+    corrections, annotations = Corrections(tables, labels), Annotations(tables)
     with scan(archives, params.merge.max_megapixels, PART) as progress, _open(CATALOG) as catalog, _open(REJECTED) as rejected:
         if not progress.members:
-            raise SystemExit(f"{', '.join(map(str, archives.values()))} hold no files but {SHIPPED}; check them and data/sources.yaml")
+            raise SystemExit(
+                f"{', '.join(map(str, archives.values()))} hold no files but annotations.csv; check them and data/sources.yaml"
+            )
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
         good, reasons, tallies = np.zeros(progress.members, bool), [], []
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
-            table = rename(correct(annotations.annotate(table), corrections), params.data.labels, labels).sort_index()
+            table = rename(corrections.correct(annotations.annotate(table)), params.data.labels, labels).sort_index()
             unusable = table.reason != ""
             good[table.index[~unusable]] = True
             _append(table.loc[~unusable, COLUMNS], catalog)
@@ -57,6 +61,7 @@ def main() -> None:
     metrics = _summary(tally, params.data.sources)
     write_metrics(metrics, "metrics/merge.json")
 
+    _tell_matches(corrections.matched() | annotations.matched())
     print(f"{metrics['pictures']} pictures from {len(archives)} sources, {metrics['rejected']} rejected")
     if metrics["rejected"] > params.merge.max_rejected or not metrics["pictures"]:
         raise SystemExit(
@@ -84,6 +89,17 @@ def _remove_others(archives: dict[str, Path]) -> None:
     for path in found:
         if ours[path.name] not in archives:
             path.unlink()
+
+
+def _tell_matches(matched: dict[str, tuple[int, int]]) -> None:
+    """Say how much of each table was about a picture; exit if nothing of an archive's own was. The project's tables may be about other sets."""
+    for name, (met, rows) in matched.items():
+        if not met and name not in (ANNOTATIONS, CORRECTIONS):
+            raise SystemExit(
+                f"{name}: none of its {rows} rows has the sha256 of a picture here, so that nothing of it counts; "
+                "a file that was saved anew has another one: compute them of the files in the archive, or take the table out of it"
+            )
+        print(f"{name}: {met} of {rows} rows are of pictures here")
 
 
 def _members(archive: Path) -> set[str]:

@@ -163,6 +163,59 @@ def test_annotations_come_from_the_project_and_from_the_archive(patients):
     assert annotated == {"patient": sum(map(bool, patients)), "plane": 2, "tumour_area": 0, "slice": 0}
 
 
+FOUR = {f"{label}/{n}.png": encode(smooth(10 * k + n)) for k, label in enumerate(("glioma", "normal")) for n in range(2)}
+PATIENTS = "sha256,patient,plane\n" + "".join(f"{hashlib.sha256(data).hexdigest()},p{n},axial\n" for n, data in enumerate(FOUR.values()))
+SHOUTED = PATIENTS.replace("\n", "\r\n").swapcase().replace("P", "p")
+SHIPPED = {
+    "in the folder that wraps all": {f"my-set/{name}": data for name, data in FOUR.items()} | {"my-set/annotations.csv": PATIENTS.encode()},
+    "two folders deep": {f"a/b/{name}": data for name, data in FOUR.items()} | {"a/b/annotations.csv": PATIENTS.encode()},
+    "named otherwise": FOUR | {"tables/patients (1).CSV": PATIENTS.encode()},
+    "in capitals": FOUR | {"ANNOTATIONS.CSV": PATIENTS.encode()},
+    "with digests and columns in capitals": FOUR | {"annotations.csv": SHOUTED.encode()},
+    "with blanks and a mark of the encoding": FOUR | {"annotations.csv": b"\xef\xbb\xbf" + PATIENTS.replace(",", " , ").encode()},
+}
+
+
+@pytest.mark.parametrize("members", SHIPPED.values(), ids=SHIPPED)
+def test_a_set_s_own_annotations_are_found_wherever_they_are(members, capsys):
+    catalog = merged(members)
+    assert sorted(catalog.patient) == ["p0", "p1", "p2", "p3"] and (catalog.plane == "axial").all() and rejected() == {}
+    assert "4 of 4 rows are of pictures here" in capsys.readouterr().out
+
+
+def test_a_set_s_own_annotations_that_match_no_picture_are_an_error():
+    other = "sha256,patient,plane\n" + "".join(f"{n:064x},p{n},axial\n" for n in range(3))
+    with pytest.raises(SystemExit, match="set.zip: annotations.csv: none of its 3 rows has the sha256 of a picture here") as exit:
+        merged(FOUR | {"annotations.csv": other.encode()})
+    assert "\n" not in exit.value.code
+    Path("data/annotations.csv").write_text(PATIENTS + other.split("\n", 1)[1])
+    assert (merged(FOUR | {"annotations.csv": PATIENTS.encode()}).patient != "").all(), "both say the same"
+
+
+def test_the_project_s_tables_say_how_much_of_them_counts(capsys):
+    Path("data/annotations.csv").write_text(PATIENTS + f"{0:064x},p9,axial\n")
+    Path("data/corrections.csv").write_text(f"sha256,label\n{0:064x},glioma\n")
+    merged(FOUR)
+    printed = capsys.readouterr().out
+    assert "data/annotations.csv: 4 of 5 rows are of pictures here" in printed
+    assert "data/corrections.csv: 0 of 1 rows are of pictures here" in printed
+
+
+def test_a_set_s_own_corrections_count_and_the_project_s_overrule_them():
+    digests = [hashlib.sha256(FOUR[f"normal/{n}.png"]).hexdigest() for n in range(2)]
+    shipped = "SHA256,Label\n" + "".join(f"{digest.upper()},glioma\n" for digest in digests)
+    Path("data/corrections.csv").write_text(f"sha256,label\n{digests[1]},exclude\n")
+    catalog = merged(FOUR | {"Corrections.csv": shipped.encode()})
+    assert catalog.label.to_dict() == {"glioma/0.png": "glioma", "glioma/1.png": "glioma", "normal/0.png": "glioma"}
+    with pytest.raises(SystemExit, match="corrections.csv: none of its 1 rows has the sha256"):
+        merged(FOUR | {"corrections.csv": f"sha256,label\n{0:064x},glioma\n".encode()})
+
+
+def test_another_table_in_a_folder_is_no_annotation():
+    merged(FOUR | {"boxes/annotations.csv": b"file,x,y\na.png,1,2\n", "boxes/list.csv": b""})
+    assert rejected() == {"set/boxes/annotations.csv": "not an image", "set/boxes/list.csv": "not an image"}
+
+
 def test_areas_of_masks_come_with_the_annotations_where_there_are_any():
     files = {f"glioma/{number}.png": encode(smooth(number)) for number in range(3)}
     sha = [hashlib.sha256(data).hexdigest() for data in files.values()]
