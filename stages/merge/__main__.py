@@ -17,6 +17,7 @@ from stages.merge.progress import THUMBNAILS
 from stages.merge.scan import scan
 from stages.merge.shipped import find_tables
 from stages.params import load_params
+from stages.pixels import is_blank
 from stages.sources import load_source, load_sources
 
 RAW = Path("data/raw")
@@ -47,12 +48,13 @@ def main() -> None:
                 f"{', '.join(map(str, archives.values()))} hold no files but annotations.csv; check them and data/sources.yaml"
             )
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
-        good, reasons, tallies = np.zeros(progress.members, bool), [], []
+        good, reasons, blank, tallies = np.zeros(progress.members, bool), [], [], []
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
             table = rename(corrections.correct(annotations.annotate(table)), params.data.labels, labels).sort_index()
             unusable = table.reason != ""
             good[table.index[~unusable]] = True
+            blank += table.image_id[_are_blank(table.index.to_numpy(), progress.thumbnails) & ~unusable].tolist()
             _append(table.loc[~unusable, COLUMNS], catalog)
             _append(table.loc[unusable, ["image_id", "reason"]], rejected)
             reasons += [f"\n  {row.image_id}: {row.reason}" for row in table[unusable].head(SHOWN - len(reasons)).itertuples()]
@@ -61,6 +63,11 @@ def main() -> None:
     metrics = _summary(tally, params.data.sources)
     write_metrics(metrics, "metrics/merge.json")
 
+    if blank:
+        print(
+            f"WARNING: {len(blank)} pictures are blank, all of one level: {', '.join(blank[:SHOWN])}{', ...' * (len(blank) > SHOWN)}. "
+            f"They are taken as pictures; {CORRECTIONS} can exclude them."
+        )
     _tell_matches(corrections.matched() | annotations.matched())
     print(f"{metrics['pictures']} pictures from {len(archives)} sources, {metrics['rejected']} rejected")
     if metrics["rejected"] > params.merge.max_rejected or not metrics["pictures"]:
@@ -122,6 +129,12 @@ def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
         np.load(to, mmap_mode="r+")[part] = np.load(of, mmap_mode="r")[rows[part]]
+
+
+def _are_blank(rows: np.ndarray, of: Path) -> np.ndarray:
+    """bool [N]: whether these rows of an array show nothing; as many at a time."""
+    parts = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    return np.concatenate([np.zeros(0, bool), *(is_blank(np.load(of, mmap_mode="r")[part]) for part in parts)])
 
 
 def _tally(table: pd.DataFrame) -> pd.Series:

@@ -101,6 +101,14 @@ def test_what_is_unusable_is_listed_with_its_reason_and_nothing_else_is_lost():
     assert metrics["labels"] == {"glioma": 1}
 
 
+def test_stacks_are_rejected_and_blank_pictures_are_named(capsys):
+    stack = encode(Image.new("L", (120, 140)), "TIFF", save_all=True, append_images=[PICTURE, smooth(1)])
+    catalog = merged({"glioma/a.png": encode(PICTURE), "glioma/black.png": encode(Image.new("L", (90, 90))), "glioma/stack.tif": stack})
+    assert catalog.index.tolist() == ["glioma/a.png", "glioma/black.png"]
+    assert rejected() == {"set/glioma/stack.tif": "a stack or an animation of several pictures; save each as a file of its own"}
+    assert "WARNING: 1 pictures are blank, all of one level: set/glioma/black.png. They are taken as pictures" in capsys.readouterr().out
+
+
 def test_too_many_rejected_pictures_stop_the_pipeline_and_say_which():
     members = {"glioma/a.png": encode(PICTURE), "tumour/b.png": encode(PICTURE), "tumour/c.png": encode(PICTURE)}
     with pytest.raises(SystemExit) as exit:
