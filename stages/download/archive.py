@@ -23,6 +23,7 @@ from stages.sources import Archive, Edition
 CHUNK = 1 << 20  # bytes in memory at a time
 MAX_BYTES = 10**11  # unpacked size beyond which no set of pictures is plausible
 MAX_RATIO = 100  # unpacked to packed; pictures are compressed already and stay near 1
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 JUNK_FOLDER = "__MACOSX"
 JUNK_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
 
@@ -114,9 +115,10 @@ def _zip_member(path: Path, info: zipfile.ZipInfo) -> Member | None:
             raise ValueError("is a link or another special file")
         if info.flag_bits & 0x1:
             raise ValueError("is encrypted")
+        if info.compress_type not in METHODS:
+            raise ValueError(f"is compressed in a way that is not read (method {info.compress_type}); unpack it into a folder, or")
     except ValueError as problem:
         raise BadArchive(f"{path}: refused, {info.filename!r:.200} {problem}; fetch the archive from its publisher") from None
-
     return Member(member, info.file_size, json.dumps([info.header_offset, info.compress_type, info.compress_size, info.CRC]))
 
 
