@@ -10,6 +10,7 @@ import pandas as pd
 from stages.archives import directory
 from stages.catalog import CATALOG, write_metrics
 from stages.merge.annotations import ANNOTATIONS, Annotations
+from stages.merge.classes import Classes
 from stages.merge.corrections import CORRECTIONS, Corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
@@ -18,7 +19,7 @@ from stages.merge.scan import scan
 from stages.merge.shipped import find_tables
 from stages.params import load_params
 from stages.pixels import is_blank
-from stages.sources import load_source, load_sources
+from stages.sources import folder_name, load_source, load_sources
 
 RAW = Path("data/raw")
 PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ may lie on a disk of its own
@@ -38,6 +39,7 @@ def main() -> None:
     folders = {name: load_source(name).folders for name in params.data.sources}
     archives = {name: RAW / f"{name}.zip" for name in params.data.sources}
     labels = {label for entry in folders.values() for label in entry.labels}
+    _refuse_twins(labels | set(params.data.labels.values()))
     _remove_others(archives)
 
     tables = {(path, member): kind for path in archives.values() for member, kind in find_tables(path).items()}
@@ -48,9 +50,10 @@ def main() -> None:
                 f"{', '.join(map(str, archives.values()))} hold no files but annotations.csv; check them and data/sources.yaml"
             )
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
-        good, reasons, blank, tallies = np.zeros(progress.members, bool), [], [], []
+        good, reasons, blank, tallies, classes = np.zeros(progress.members, bool), [], [], [], Classes()
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
+            classes.count(table)
             table = rename(corrections.correct(annotations.annotate(table)), params.data.labels, labels).sort_index()
             unusable = table.reason != ""
             good[table.index[~unusable]] = True
@@ -76,11 +79,22 @@ def main() -> None:
             f"The first ones:{''.join(reasons)}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
+    classes.check(folders)
     if good.all():
         (PART / THUMBNAILS).replace(CATALOG.with_name(THUMBNAILS))
     else:
         _keep(np.flatnonzero(good), PART / THUMBNAILS, CATALOG.with_name(THUMBNAILS))
     shutil.rmtree(PART)
+
+
+def _refuse_twins(labels: set[str]) -> None:
+    names: dict[str, str] = {}
+    for label in sorted(labels):
+        if (other := names.setdefault(folder_name(label), label)) != label:
+            raise SystemExit(
+                f"data/sources.yaml, data.labels: the classes {other!r} and {label!r} only differ in case, blanks or form of Unicode; "
+                "give them one name"
+            )
 
 
 def _remove_others(archives: dict[str, Path]) -> None:

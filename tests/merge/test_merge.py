@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import tracemalloc
+import unicodedata
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -144,6 +145,34 @@ def test_the_nearest_folder_names_the_class():
     assert table.published_split.tolist() == ["", "test", "train", "", ""]
     assert table.reason.tolist() == ["", "", "", "no label", "not an image"]
     assert (table.augmented_from == "").all()
+
+
+def test_names_of_folders_are_the_same_in_any_form_of_unicode_and_blanks():
+    folders = Folders(labels={"meningioma": ["méningiome"], "notumor": ["No Tumor"]}, published={"test": ["Prüfung"]})
+    members = [f"{unicodedata.normalize(form, 'Prüfung/MÉNINGIOME')}/{form}.jpg" for form in ("NFC", "NFD")]
+    members += ["no\u00a0tumor/a.jpg", " No  Tumor /a.jpg"]
+    table = read_folders(pd.DataFrame({"source": "set", "member": members, "reason": ""}), folders, ())
+    assert table.label.tolist() == ["meningioma"] * 2 + ["notumor"] * 2
+    assert table.published_split.tolist() == ["test"] * 2 + [""] * 2
+
+
+def test_a_class_without_a_picture_is_named_with_the_folders_that_no_class_has(capsys):
+    merged({"glioma/a.png": encode(PICTURE), "Training/No-Tumor/b.png": encode(smooth(1))})
+    assert (
+        "WARNING: set has no picture of notumor (folders notumor, normal in data/sources.yaml); "
+        "without a label are the pictures in Training/No-Tumor\n"
+    ) in capsys.readouterr().out
+
+
+def test_a_class_of_which_all_is_rejected_is_an_error_however_few_they_are():
+    with pytest.raises(SystemExit, match="^set: all 2 pictures of notumor are rejected, so that the class would be missing"):
+        merged({"glioma/a.png": encode(PICTURE), "normal/b.png": b"x", "normal/c.png": b"y"}, merge__max_rejected=20)
+
+
+def test_classes_that_look_the_same_are_one_line():
+    set_params(data__labels={"notumor": "Glioma"})
+    with pytest.raises(SystemExit, match="the classes 'Glioma' and 'glioma' only differ in case, blanks or form of Unicode"):
+        merged({"glioma/a.png": encode(PICTURE)})
 
 
 def test_augmented_copies_know_their_original():
