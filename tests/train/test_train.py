@@ -364,6 +364,36 @@ def test_every_choice_trains(project, changes):
     assert len(history()) == 4
 
 
+@pytest.mark.parametrize("changes", [{}, {"train.optimizer": "sgd", "train.schedule": "constant", "train.lr": 1e30, "train.ema_epochs": 0}])
+def test_a_last_batch_of_one_joins_the_one_before(project, changes):
+    """On a map of one cell a batch norm has nothing to normalise over in it, and a training can diverge in its very last step."""
+    rows = read_table(SAMPLES)
+    rows = rows[rows.fold == 0]
+    left = rows[rows.role == "train"].head(17).index
+    write_table(rows[(rows.role != "train") | rows.index.isin(left)], SAMPLES)
+    configure({"model.backbone": "resnet10t", "train.epochs": 1} | changes)
+    if changes:
+        with pytest.raises(SystemExit, match="Training diverged: the .*loss of fold 0, seed 0, epoch 1 is nan. Lower train.lr"):
+            train_stage.main()
+    else:
+        train_stage.main()
+        assert len(history()) == 1
+
+
+def test_batches_of_one_are_refused_where_nothing_can_be_normalised(project):
+    configure({"model.backbone": "resnet10t", "train.batch_size": 1})
+    with pytest.raises(SystemExit, match="^train.batch_size: .* needs more than the 1 picture"):
+        train_stage.main()
+
+
+@pytest.mark.parametrize("backbone", ["inception_v3", "torchvision.alexnet", "densenet121", "mixer_s16_224", "maxvit_pico_rw_256"])
+def test_a_size_that_a_backbone_does_not_take_is_one_line(project, backbone):
+    configure({"model.backbone": backbone})
+    with pytest.raises(SystemExit, match="^model.image_size: .*(does not take|only takes).* 32") as exit:
+        train_stage.main()
+    assert "\n" not in exit.value.code
+
+
 def test_weights_that_do_not_fit_are_refused(project):
     save_file({"conv_stem.weight": torch.zeros(3, 3)}, "data/weights/weights.safetensors")
     with pytest.raises(SystemExit, match="does not fit the backbone"):
