@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def test_the_card_says_what_the_metrics_say_and_what_it_is_not(project):
     assert "no medical device" in card
     assert "Demonstration on synthetic pictures" in card
     assert f"| Macro-F1 | {summary['macro_f1']['mean']:.3f} |" in card
+
+
+def test_a_network_that_onnx_does_not_know_leaves_a_package_without_it(project, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(shutil.copytree(project.folder, tmp_path / "project"))
+    monkeypatch.setattr(export, "OPSET", 1)  # which no exporter writes any more
+    export.main()
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert "without model.onnx, since this network cannot be exported to ONNX" in printed and "the rest is complete" in printed
+    assert not (package.PACKAGE / "model.onnx").exists() and package.load(package.PACKAGE).about["classes"] == project.classes
 
 
 def test_without_results_it_says_what_to_do(tmp_path, monkeypatch):
