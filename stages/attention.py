@@ -66,8 +66,9 @@ def attention(model: nn.Module, layer: Layer, inputs: Tensor, classes: np.ndarra
     targets = [ClassifierOutputTarget(int(k)) for k in classes]
     with (
         _no_parameter_gradients(model),
-        GradCAM(model=model, target_layers=[layer.module], reshape_transform=layer.to_map, compute_input_gradient=True) as cam,
+        GradCAM(model=model, target_layers=[layer.module], reshape_transform=layer.to_map) as cam,
     ):
+        cam.compute_input_gradient = True  # the way back to the layer begins at the input then
         return cam(input_tensor=inputs, targets=targets)
 
 

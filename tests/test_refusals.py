@@ -69,7 +69,7 @@ def test_output_into_head_ends_quietly(small_project, lines):
 
 
 def test_what_is_printed_is_utf_8_whatever_the_locale():
-    ended = end_of("-c", "import stages; print('\u8133 \udce9')", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    ended = end_of("-c", r"import stages; print('\u8133 \udce9')", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert (ended.returncode, ended.stdout) == (0, "\u8133 \\udce9\n")
 
 

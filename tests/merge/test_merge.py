@@ -103,7 +103,7 @@ def test_what_is_unusable_is_listed_with_its_reason_and_nothing_else_is_lost():
 
 
 def test_stacks_are_rejected_and_blank_pictures_are_named(capsys):
-    stack = encode(Image.new("L", (120, 140)), "TIFF", save_all=True, append_images=[PICTURE, smooth(1)])
+    stack = encode(Image.new("L", (120, 140)), "TIFF", save_all=True, append_images=[smooth(0), smooth(1)])
     catalog = merged({"glioma/a.png": encode(PICTURE), "glioma/black.png": encode(Image.new("L", (90, 90))), "glioma/stack.tif": stack})
     assert catalog.index.tolist() == ["glioma/a.png", "glioma/black.png"]
     assert rejected() == {"set/glioma/stack.tif": "a stack or an animation of several pictures; save each as a file of its own"}
