@@ -28,7 +28,7 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     }
     if params.model.head != "linear":
         about["head"] = params.model.head
-    (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     history = pd.DataFrame([{"fold": result.fold, "seed": result.seed, **epoch} for result in trained for epoch in result.history])
     write_table(history.round(6), "metrics/plots/history.csv")
