@@ -41,16 +41,16 @@ def main() -> None:
     planes, arrays = fit_likeness()
     save_file(arrays, PACKAGE / "likeness.safetensors")
     params = load_params()
-    about = json.loads((MODELS / "model.json").read_text()) | {
+    about = json.loads((MODELS / "model.json").read_text(encoding="utf-8")) | {
         "geometry": params.preprocess.geometry,
         "flips": params.evaluate.flips,
         "zoom": params.evaluate.zoom,
         "folds": read_table(PREDICTIONS).fold.unique().tolist(),
-        **json.loads(CALIBRATION.read_text()),
+        **json.loads(CALIBRATION.read_text(encoding="utf-8")),
         "planes": planes,
         "sources": params.data.sources,
     }
-    (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n")
+    (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.copy(CARD, PACKAGE / "README.md")
     try:
         onnx = f"ONNX and torch differ by {export_onnx():.1e} at most"
