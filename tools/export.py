@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -37,9 +37,9 @@ def main() -> None:
     shutil.rmtree(PACKAGE, ignore_errors=True)
     PACKAGE.mkdir()
     for file in sorted(MODELS.glob("*.safetensors")):
-        shutil.copy(file, PACKAGE)
+        shutil.copyfile(file, PACKAGE / file.name)  # and not its mode: a package is for others to read
     planes, arrays = fit_likeness()
-    save_file(arrays, PACKAGE / "likeness.safetensors")
+    (PACKAGE / "likeness.safetensors").write_bytes(save(arrays))
     params = load_params()
     about = json.loads((MODELS / "model.json").read_text(encoding="utf-8")) | {
         "geometry": params.preprocess.geometry,
@@ -51,7 +51,7 @@ def main() -> None:
         "sources": params.data.sources,
     }
     (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    shutil.copy(CARD, PACKAGE / "README.md")
+    shutil.copyfile(CARD, PACKAGE / "README.md")
     try:
         onnx = f"ONNX and torch differ by {export_onnx():.1e} at most"
     except Exception as error:  # whatever of this network the exporter or the runtime does not know

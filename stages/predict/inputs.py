@@ -6,7 +6,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-HIDDEN = ("__MACOSX", ".")  # what archivers and file managers leave behind
+HIDDEN = (
+    "__MACOSX",
+    ".",
+    "@eaDir",
+    "Thumbs.db",
+    "desktop.ini",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "Icon\r",
+)  # what archivers and file managers leave behind
 LARGEST = 256 * 2**20  # bytes of one file: no picture is larger
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pandas as pd
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from stages.catalog import MODELS, model_file, write_metrics, write_table
 from stages.model import normalisation
@@ -15,7 +15,8 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     """Write the outputs of the stage; classes in the order of the models' outputs, trained in that of trainings()."""
     MODELS.mkdir(parents=True, exist_ok=True)
     for result in trained:
-        save_file(result.state, MODELS / model_file(result.fold, result.seed))
+        # Not by save_file, whose files nobody but their owner may read.
+        (MODELS / model_file(result.fold, result.seed)).write_bytes(save(result.state))
     mean, std = normalisation(params.model.backbone, params.model.normalisation)
     about = {
         "backbone": params.model.backbone,

@@ -16,6 +16,8 @@ def test_the_package_holds_all_that_it_promises(project):
     names = {file.name for file in package.PACKAGE.iterdir()}
     weights = {f"fold-{fold}-seed-{seed}.safetensors" for fold in range(2) for seed in range(2)}
     assert names == {"package.json", "likeness.safetensors", "model.onnx", "README.md"} | weights
+    modes = {file.stat().st_mode & 0o777 for file in package.PACKAGE.iterdir()}
+    assert modes == {Path("params.yaml").stat().st_mode & 0o777}, "whoever may read a file here may read these"
     about = json.loads((package.PACKAGE / "package.json").read_text())
     assert about["classes"] == project.classes
     assert about["folds"] == [0, 1]

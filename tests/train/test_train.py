@@ -108,6 +108,7 @@ def test_it_learns_and_describes_its_models(project):
     assert epochs.groupby("fold").kept.sum().to_dict() == {0: 1, 1: 1}
     assert epochs[epochs.kept].validation_macro_f1.min() > 0.9
     about = json.loads(Path("data/models/model.json").read_text())
+    assert {file.stat().st_mode & 0o777 for file in Path("data/models").iterdir()} == {Path("params.yaml").stat().st_mode & 0o777}
     assert about["classes"] == list(CLASSES) and about["image_size"] == SIZE and len(about["mean"]) == 3 and "head" not in about
     metrics = json.loads(Path("metrics/train.json").read_text())
     assert metrics["trained_parameters"] == metrics["parameters"] > 100_000
