@@ -56,8 +56,9 @@ def main() -> None:
         onnx = f"ONNX and torch differ by {export_onnx():.1e} at most"
     except Exception as error:  # whatever of this network the exporter or the runtime does not know
         (PACKAGE / "model.onnx").unlink(missing_ok=True)
-        reason = next(iter(str(error).strip().splitlines()), "")
-        onnx = f"without model.onnx, since this network cannot be exported to ONNX ({type(error).__name__}: {reason:.120}); the rest is complete"
+        cause = error.__cause__ or error  # the exporter's own words are a page of advice
+        reason = "".join(filter(str.isprintable, " ".join(str(cause).split())))
+        onnx = f"without model.onnx, since this network cannot be exported to ONNX ({type(cause).__name__}: {reason:.120}); the rest is complete"
     print(f"{PACKAGE}/: {sum(file.stat().st_size for file in PACKAGE.iterdir()) / 1e6:.0f} MB; {onnx}")
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,23 @@ def test_the_card_says_what_the_metrics_say_and_what_it_is_not(project):
     assert f"| Macro-F1 | {summary['macro_f1']['mean']:.3f} |" in card
 
 
+class Fickle(torch.nn.Module):
+    """What it computes depends on the picture in a way that no graph holds."""
+
+    def forward(self, grey):
+        return grey.flatten(1)[:, : 3 if grey.sum() > 0 else 4].softmax(1)
+
+
 def test_a_network_that_onnx_does_not_know_leaves_a_package_without_it(project, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(shutil.copytree(project.folder, tmp_path / "project"))
-    monkeypatch.setattr(export, "OPSET", 1)  # which no exporter writes any more
+    monkeypatch.setattr(export, "load", lambda folder: replace(package.load(folder), network=Fickle()))
     export.main()
     printed = capsys.readouterr().out.splitlines()[-1]
-    assert "without model.onnx, since this network cannot be exported to ONNX" in printed and "the rest is complete" in printed
+    assert (
+        printed.isprintable()
+        and "without model.onnx, since this network cannot be exported to ONNX" in printed
+        and "the rest is complete" in printed
+    )
     assert not (package.PACKAGE / "model.onnx").exists() and package.load(package.PACKAGE).about["classes"] == project.classes
 
 
