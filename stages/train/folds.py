@@ -61,7 +61,8 @@ def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints,
         return [training.fold(fold, seed) for fold, seed in pairs]
     with parallel_config("loky", inner_max_num_threads=threads):
         return Parallel(n_jobs=together)(
-            delayed(_in_worker)(params, samples, checkpoints, threads, fold, seed, n % together) for n, (fold, seed) in enumerate(pairs)
+            delayed(_in_worker)(os.getpid(), params, samples, checkpoints, threads, fold, seed, n % together)
+            for n, (fold, seed) in enumerate(pairs)
         )
 
 
@@ -176,8 +177,10 @@ def check_small_size(model: nn.Module, params: Params) -> None:
         ) from None
 
 
-def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int) -> Trained:
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+def _in_worker(
+    parent: int, params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int
+) -> Trained:
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     torch.set_num_threads(threads)
     return Training(params, samples, *read_inputs(), checkpoints).fold(fold, seed, line)
 
