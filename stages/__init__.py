@@ -1,10 +1,12 @@
-"""The pipeline's stages. What the machine refuses to one of them, and an interruption, end it with one line at most and not with a traceback;
-and where DVC runs one that fails, its earlier outputs come back. A stage that reads no arguments gets none: they are answered here, before it runs.
+"""The pipeline's stages. What the machine refuses to one of them, an interruption, and a reader of its output that goes end it with one line at
+most and not with a traceback; and where DVC runs one that fails, its earlier outputs come back. A stage that reads no arguments gets none: they are answered here, before it runs.
 """
 
+import atexit
 import errno
 import os
 import re
+import select
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +24,34 @@ ADVICE = {
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or isinstance(error, BrokenPipeError) and _reader_is_gone():
         return
     if (number := _errno(error)) in ADVICE:
         print(f"{getattr(error, 'filename', None) or 'Writing'}: {os.strerror(number)}. {ADVICE[number]}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as behind `| head`."""
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # Python would try again, and print what comes of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _print_in_utf_8() -> None:
+    """Names of files may be beyond the locale, and need not be text at all. A terminal, or who sets PYTHONIOENCODING, keeps its encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            keeps = stream.isatty() or "PYTHONIOENCODING" in os.environ
+            stream.reconfigure(encoding=None if keeps else "utf-8", errors="backslashreplace")
 
 
 def _errno(error: BaseException) -> int | None:
@@ -58,6 +82,8 @@ def _answer(arguments: list[str]) -> None:
 
 
 sys.excepthook = _tell
+atexit.register(_flush)
+_print_in_utf_8()
 if sys.argv[0] == "-m":  # `python -m stages...`, before anything else is imported
     if "DVC_STAGE" in os.environ and hasattr(os, "fork"):
         supervise(os.environ["DVC_STAGE"].rpartition(":")[2])

@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,8 +64,24 @@ def attention(model: nn.Module, layer: Layer, inputs: Tensor, classes: np.ndarra
     inputs: [N, 3, S, S], normalised; classes: int [N].
     """
     targets = [ClassifierOutputTarget(int(k)) for k in classes]
-    with GradCAM(model=model, target_layers=[layer.module], reshape_transform=layer.to_map) as cam:
+    with (
+        _no_parameter_gradients(model),
+        GradCAM(model=model, target_layers=[layer.module], reshape_transform=layer.to_map) as cam,
+    ):
+        cam.compute_input_gradient = True  # the way back to the layer begins at the input then
         return cam(input_tensor=inputs, targets=targets)
+
+
+@contextmanager
+def _no_parameter_gradients(model: nn.Module) -> Iterator[None]:
+    # Nobody reads them here, and on some CPUs oneDNN computes those of a thin strided convolution beyond its buffer (stages/train/cpu.py).
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def random_attention(layer: Layer, image_size: int, random: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The tables that stages hand to one another: read and written alike everywhere, so that they are the same bytes everywhere."""
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +48,18 @@ def write_metrics(metrics: dict, path: str | Path) -> None:
     """Write metrics as JSON in the order given; floats rounded to six decimals so that diffs stay readable."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n")
+    if odd := [name for name, value in _flat(metrics) if isinstance(value, float) and not math.isfinite(value)]:
+        raise SystemExit(f"{path}: {', '.join(odd)} came out as no finite number, which no metric may be")
+    path.write_text(json.dumps(_rounded(metrics), indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(value, name: str = "") -> Iterator[tuple[str, object]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else None
+    if parts is None:
+        yield name, value.item() if hasattr(value, "item") else value
+    else:
+        for key, part in parts:
+            yield from _flat(part, f"{name}.{key}".lstrip("."))
 
 
 def _rounded(value):

@@ -266,4 +266,7 @@ def _set_input_size(model: nn.Module, size: tuple[int, int]) -> None:
         return
     if not hasattr(model, "set_input_size"):
         raise SystemExit(f"model.image_size: this backbone only takes {_input_size(model)[0]}, not {size[0]}")
-    model.set_input_size(img_size=tuple(size))
+    try:
+        model.set_input_size(img_size=tuple(size))
+    except (AssertionError, RuntimeError, ValueError, ArithmeticError) as error:  # a size that its patches or windows do not divide
+        raise SystemExit(f"model.image_size: this backbone does not take {size[0]} ({' '.join(str(error).split()):.100})") from None

@@ -34,12 +34,23 @@ def _freezing(rule: str) -> str:
     return rule
 
 
+def _backbone(name: str) -> str:
+    # As pages of the hub write timm's models.
+    name = re.sub(r"^(hf[-_]hub:)?timm/", "", name)
+    if ":" in name or "/" in name:
+        raise ValueError(
+            "other repositories of a hub are not asked: take timm's name of the architecture, and model.weights for their file"
+        )
+    return name
+
+
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 Name = Annotated[str, Field(min_length=1)]
+Backbone = Annotated[Name, AfterValidator(_backbone)]
 Freezing = Annotated[str, AfterValidator(_freezing)]
 Head = Annotated[str, Field(pattern=r"^(linear|pooled|svm|knn|[1-9][0-9]*)$"), BeforeValidator(str)]  # YAML reads 128 as a number
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -124,7 +135,7 @@ class Preprocess(Section):
 
 
 class Model(Section):
-    backbone: Name = Field(description="a timm model, or torchvision.<name>")
+    backbone: Backbone = Field(description="a timm model, or torchvision.<name>")
     weights: Name = Field(
         description="auto (a package that carries them, else the hub), package, hub, none, or a .safetensors/.pth file, which DVC knows by "
         "its name alone: `dvc repro -f -s weights` reads one that changed"

@@ -48,6 +48,11 @@ def make_folds(table: pd.DataFrame, params: Split) -> tuple[pd.DataFrame, dict[s
                 f"split.protocol={params.protocol}: fold {number} has no training picture of {', '.join(untrained)}; "
                 "fewer folds, smaller fractions, another split.seed or group_by may leave some, or data.labels may join classes"
             )
+        if not held.any():
+            raise SystemExit(
+                f"split.validation_fraction={params.validation_fraction:g}: fold {number} has nothing to validate with, since its "
+                f"{train.unit.nunique()} units are too few or too large for so small a share; raise it"
+            )
         roles = [(train[~held], "train"), (train[held], "validation"), (test, "test")]
         if params.augmented:
             roles.append((_augmented_copies(admitted, train[~held], train[held], test, params), "train"))

@@ -15,6 +15,7 @@ import yaml
 COPIES = Path(".scratch/outputs")  # of what a stage wrote and DVC does not cache, after its last success
 FAILED = Path(".scratch/failed")  # what a stage that failed had written
 ENDS = {signal.SIGINT, signal.SIGTERM}
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 PR_SET_PDEATHSIG = 1  # of Linux' prctl(2)
 
 
@@ -44,6 +45,11 @@ def supervise(stage: str) -> None:
         )
     if status == -signal.SIGKILL:
         print(f"{stage} was killed, most likely by the system because memory ran out.", file=sys.stderr, flush=True)
+    if -status in CRASHES:
+        name = signal.Signals(-status).name
+        print(
+            f"{stage} crashed ({name}): a fault in a library's native code, not a lack of memory; run again.", file=sys.stderr, flush=True
+        )
     if status < 0:
         if -status in ENDS:
             signal.signal(-status, signal.SIG_DFL)

@@ -1,9 +1,12 @@
 """The registry of data sets, data/sources.yaml."""
 
+import re
+import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from stages.params import Section, mistakes, read_yaml
 
@@ -39,7 +42,7 @@ class Archive(Section):
 class Folders(Section):
     """What the folders and file names in the archive mean; what the merge stage depends on."""
 
-    labels: dict[str, list[str]] = Field(description="class -> folder names that mean it, whatever their case")
+    labels: dict[str, list[str]] = Field(description="class -> folder names that mean it, whatever their case and blanks")
     published: dict[Literal["train", "test"], list[str]] = Field(
         default={}, description="train/test -> folder names of the author's own split, whatever their case"
     )
@@ -47,6 +50,28 @@ class Folders(Section):
         default=None,
         description="regular expression of copies that the set ships of its own pictures; group 1 + group 2 is the original's member path",
     )
+
+    @model_validator(mode="after")
+    def _one_meaning(self):
+        for what, meaning in (("labels", self.labels), ("published", self.published)):
+            means = {}
+            for name, aliases in meaning.items():
+                for alias in aliases:
+                    if means.setdefault(folder_name(alias), name) != name:
+                        raise ValueError(
+                            f"{what}: the folder {alias!r} means both {means[folder_name(alias)]} and {name}; leave it under one"
+                        )
+        return self
+
+
+@lru_cache(maxsize=4096)
+def folder_name(name: str) -> str:
+    """A folder's name as it is compared: whatever its case, its blanks and its form of Unicode (macOS takes letters and accents apart).
+
+    >>> folder_name(" No  Tumor") == folder_name("no tumor")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 class Source(Section):
@@ -57,9 +82,14 @@ class Source(Section):
 def load_sources(path: str | Path = "data/sources.yaml") -> dict[str, Source]:
     """Read and check the registry, name -> Source."""
     try:
-        return TypeAdapter(dict[str, Source]).validate_python(read_yaml(path))
+        sources = TypeAdapter(dict[str, Source]).validate_python(read_yaml(path))
     except ValidationError as error:
         raise SystemExit("\n".join(mistakes(path, error))) from None
+    if odd := [name for name in sources if not re.fullmatch(r"\w[\w.-]*", name)]:
+        raise SystemExit(
+            f"{path}: {odd[0]!r} is no name for a source; letters, digits, '_', '-' and '.' are, for files and commands have it"
+        )
+    return sources
 
 
 def load_source(name: str) -> Source:

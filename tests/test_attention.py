@@ -42,6 +42,15 @@ def test_every_family_has_a_layer_that_tells_where(backbone, size, path, side):
     assert np.isfinite(seen).all() and seen.min() >= 0 and seen.max() <= 1
 
 
+def test_parameters_get_no_gradients_and_stay_as_they_were():
+    model = create_model("resnet10t", CLASSES, image_size=64)
+    model.conv1.requires_grad_(False)
+    trained = [parameter.requires_grad for parameter in model.parameters()]
+    attention(model, find_layer(model, 64), torch.rand(1, 3, 64, 64), np.array([0]))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert [parameter.requires_grad for parameter in model.parameters()] == trained
+
+
 class Spots(nn.Module):
     """Class 1 is what is brighter than half anywhere, class 0 what is not: 4 x 4 pixels a cell."""
 

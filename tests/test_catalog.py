@@ -46,5 +46,6 @@ def test_metrics_are_plain_ordered_rounded_json():
 
 
 def test_metrics_without_a_value_are_refused():
-    with pytest.raises(ValueError):
-        write_metrics({"accuracy": float("nan")}, "x.json")
+    with pytest.raises(SystemExit, match=r"^x.json: accuracy, folds.1.f1 came out as no finite number"):
+        write_metrics({"accuracy": float("nan"), "folds": [{"f1": 1.0}, {"f1": np.float64("inf")}], "name": "nan"}, "x.json")
+    assert not Path("x.json").exists()

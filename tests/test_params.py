@@ -78,6 +78,20 @@ def test_every_freezing_rule_of_the_network_is_taken(tmp_path, rule):
     assert load_params(params).model.freeze == rule
 
 
+@pytest.mark.parametrize("prefix", ["timm/", "hf-hub:timm/", "hf_hub:timm/"])
+def test_timm_s_models_are_taken_as_the_hub_writes_them(tmp_path, prefix):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["model"]["backbone"] = f"{prefix}resnet18.a1_in1k"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    assert load_params(tmp_path / "params.yaml").model.backbone == "resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize("name", ["hf-hub:somebody/brain", "somebody/brain", "https://example.org/x"])
+def test_models_of_others_on_the_hub_are_named_as_such(refusal, name):
+    said = refusal("model.backbone", name)
+    assert "model.backbone" in said and "other repositories of a hub are not asked" in said
+
+
 def test_another_freezing_rule_is_answered_with_those_that_there_are(refusal):
     line = refusal("model.freeze", "frist 3")
     assert all(rule in line for rule in ('"none"', '"backbone"', '"first N"', '"all but last N"', "got 'frist 3'"))

@@ -2,12 +2,13 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from synthetic import encode, smooth
 
-from stages.pixels import Undecodable, decode, head_box, open_image, pad, squash, to_grey, to_square
+from stages.pixels import Undecodable, decode, head_box, is_blank, open_image, pad, squash, to_grey, to_square
 
 PICTURE = smooth(0)
 
@@ -51,6 +52,140 @@ def test_floats_in_zero_to_one_are_no_black_picture():
     values = np.asarray(PICTURE).astype(np.float32)
     for image in (Image.fromarray(values / 255), Image.fromarray(values)):
         assert np.abs(grey(encode(image, "TIFF")) - values).max() <= 1
+
+
+def tiff(samples: np.ndarray, white_is_zero: bool = False) -> bytes:
+    """A grey TIFF of one strip, of any type of samples."""
+    kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
+    tags = {256: samples.shape[1], 257: samples.shape[0], 258: samples.itemsize * 8, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1}
+    tags |= {278: samples.shape[0], 279: samples.nbytes, 339: kind}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return struct.pack("<2sHI", b"II", 42, 8 + samples.nbytes) + samples.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def cv2_encoded(samples: np.ndarray, form: str = ".png") -> bytes:
+    return cv2.imencode(form, samples)[1].tobytes()
+
+
+LEVELS = np.asarray(PICTURE)
+FLOATS = LEVELS.astype(np.float32)
+
+
+def marked(samples: np.ndarray, mark: float) -> np.ndarray:
+    """The samples with a mark in the border, where the picture is black."""
+    samples = samples.copy()
+    samples[:8] = mark
+    return samples
+
+
+SAME = {  # what comes out to the level
+    "floats in 0..1": tiff(FLOATS / 255),
+    "floats in 0..255": tiff(FLOATS),
+    "no number outside": tiff(marked(FLOATS, np.nan)),
+    "infinite outside": tiff(marked(FLOATS, np.inf)),
+    "below infinite outside": tiff(marked(FLOATS / 255, -np.inf)),
+    "the lowest float outside": tiff(marked(FLOATS, np.finfo(np.float32).min)),
+    "8 bits, white is zero": tiff(255 - LEVELS, white_is_zero=True),
+    "16 bits": tiff(LEVELS.astype(np.uint16) * 257),
+    "16 bits, white is zero": tiff(65535 - LEVELS.astype(np.uint16) * 257, white_is_zero=True),
+    "16 bits, of which 8 are used": tiff(LEVELS.astype(np.uint16)),
+    "floats, white is zero": tiff(1 - FLOATS / 255, white_is_zero=True),
+    "no number outside, white is zero": tiff(marked(1 - FLOATS / 255, np.nan), white_is_zero=True),
+    "16-bit colours": cv2_encoded(np.dstack([LEVELS.astype(np.uint16) * 257] * 3)),
+    "16-bit colours in a TIFF": cv2_encoded(np.dstack([LEVELS.astype(np.uint16) * 257] * 3), ".tiff"),
+    "16-bit colours and alpha": cv2_encoded(np.dstack([LEVELS.astype(np.uint16) * 257] * 3 + [np.full(LEVELS.shape, 65535, np.uint16)])),
+}
+TWELVE = LEVELS.astype(np.uint16) * 16
+STRETCHED = {
+    "z-scores": tiff((FLOATS - FLOATS.mean()) / FLOATS.std()),
+    "floats beyond 0..1 by a filter": tiff(FLOATS / 250 - 0.02),
+    "very small floats": tiff(FLOATS / 1e6),
+    "signed from -1024": tiff(LEVELS.astype(np.int16) * 8 - 1024),
+    "signed, the lowest outside": tiff(marked(LEVELS.astype(np.int16) * 8, -(2**15))),
+    "32 bits": tiff(LEVELS.astype(np.int32) * 1000),
+    "signed, stored with an offset": tiff(LEVELS.astype(np.uint16) * 4 + 2**15),
+    "12 bits": cv2_encoded(TWELVE),
+    "12 bits of colours": cv2_encoded(np.dstack([TWELVE] * 3)),
+    "12 bits of colours in a TIFF": cv2_encoded(np.dstack([TWELVE] * 3), ".tiff"),
+    "12 bits of colours and alpha": cv2_encoded(np.dstack([TWELVE] * 3 + [np.full(LEVELS.shape, 65535, np.uint16)])),
+    "12 bits, white is zero": tiff(4095 - TWELVE, white_is_zero=True),
+    "12 bits with hot pixels": tiff(np.where(np.arange(LEVELS.size).reshape(LEVELS.shape) % 5000 == 77, 65535, TWELVE).astype(np.uint16)),
+}
+
+
+@pytest.mark.parametrize("data", SAME.values(), ids=SAME)
+def test_samples_of_a_known_range_keep_their_levels(data):
+    assert np.abs(grey(data) - LEVELS).max() <= 1
+
+
+@pytest.mark.parametrize("data", STRETCHED.values(), ids=STRETCHED)
+def test_other_samples_are_stretched_to_the_whole_range(data):
+    assert np.corrcoef(grey(data).ravel(), LEVELS.ravel())[0, 1] > 0.98
+    assert np.percentile(grey(data), 99) > 200 and np.median(grey(data)[0]) <= 5, "bright where it was, and black outside"
+
+
+def test_transparency_of_16_bits_is_black():
+    alpha = np.full(LEVELS.shape, 65535, np.uint16)
+    alpha[:, :60] = 0
+    decoded = grey(cv2_encoded(np.dstack([LEVELS.astype(np.uint16) * 257] * 3 + [alpha])))
+    assert decoded[:, :60].max() == 0 and np.abs(decoded[:, 60:] - LEVELS[:, 60:]).max() <= 1
+
+
+@pytest.mark.parametrize("samples", [np.full((9, 9), np.nan, np.float32), np.full((9, 9), -(2**15), np.int16)])
+def test_samples_without_a_value_are_no_picture(samples):
+    with pytest.raises(Undecodable, match="^no pixel has a value$"):
+        decode(open_image(tiff(samples), 50))
+
+
+def test_a_picture_of_one_level_is_blank():
+    for samples in (np.zeros((9, 9), np.float32), np.full((9, 9), 7.5, np.float32), np.full((9, 9), 300, np.uint16)):
+        assert is_blank(grey(tiff(samples)))
+    assert is_blank(np.stack([LEVELS, LEVELS // 100, LEVELS * 0 + 255])).tolist() == [False, True, True]
+
+
+SEVERAL = {"save_all": True, "append_images": [smooth(1)]}
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_a_stack_or_an_animation_is_not_taken_for_its_first_picture(form):
+    with pytest.raises(Undecodable, match="^a stack or an animation of several pictures"):
+        open_image(encode(PICTURE, form, **SEVERAL), 50)
+    assert np.abs(grey(encode(PICTURE, form, save_all=True)) - LEVELS).mean() < 2
+
+
+def test_previews_are_no_further_pictures():
+    assert open_image(encode(PICTURE.convert("RGB"), "MPO", **SEVERAL), 50).size == PICTURE.size
+    preview = encode(PICTURE, "TIFF", save_all=True, append_images=[PICTURE.resize((30, 35))], tiffinfo={254: 0})
+    *before, after = preview.split(struct.pack("<HHII", 254, 4, 1, 0))
+    assert len(before) == 2
+    assert (
+        open_image(before[0] + struct.pack("<HHII", 254, 4, 1, 0) + before[1] + struct.pack("<HHII", 254, 4, 1, 1) + after, 50).size
+        == PICTURE.size
+    )
+
+
+def test_a_png_with_a_long_history_is_read():
+    text = PngImagePlugin.PngInfo()
+    text.add_text("history", "a" * 2_000_000, zip=True)
+    assert (grey(encode(PICTURE, pnginfo=text)) == LEVELS).all()
+    text.add_text("more", "a" * 100_000_000, zip=True)
+    with pytest.raises(Undecodable, match="^more text than picture$"):
+        grey(encode(PICTURE, pnginfo=text))
+
+
+ISO_MEDIA = bytes(3) + b"\x18ftyp"
+NOT_READ = {
+    "DICOM": bytes(128) + b"DICM" + bytes(100), "NIfTI": struct.pack("<i", 348) + bytes(340) + b"n+1\0", "gzip": b"\x1f\x8b\x08" + bytes(99),
+    "JPEG 2000": encode(PICTURE, "JPEG2000"), "HEIC or a video": ISO_MEDIA + b"heic" + bytes(99), "AVIF": ISO_MEDIA + b"avif" + bytes(99),
+    "JPEG XL": b"\xff\x0a" + bytes(99), "a MATLAB file": b"MATLAB 5.0 MAT-file" + bytes(99), "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(99),
+    "BigTIFF": b"II+\0" + bytes(99), "a TIFF of this kind": tiff(FLOATS.astype(np.float16)), "PDF": b"%PDF-1.7", "PGM": encode(PICTURE, "PPM"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_a_picture_of_a_kind_that_is_not_read_is_called_by_its_name(name):
+    with pytest.raises(Undecodable, match=f"^{name}, which is not read; convert it to PNG$"):
+        open_image(NOT_READ[name], 50)
 
 
 def test_formats_that_need_a_program_outside_are_refused():

@@ -10,13 +10,13 @@ import pytest
 from synthetic import ROOT, encode, smooth, write_archive
 
 
-def end_of(*arguments: str) -> subprocess.CompletedProcess:
+def end_of(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Of a Python process in this folder."""
     return subprocess.run(
         [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
     )
 
@@ -59,6 +59,18 @@ def test_a_mistake_of_ours_still_shows_where():
 def test_ctrl_c_says_nothing():
     ended = end_of("-c", f"import os, stages; os.kill(os.getpid(), {signal.SIGINT:d})")
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_output_into_head_ends_quietly(small_project, lines):
+    command = f"{sys.executable} -m stages.params | head -n {lines}"
+    ended = subprocess.run(["sh", "-c", command], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert (ended.stderr, ended.stdout.count("\n")) == ("", lines)
+
+
+def test_what_is_printed_is_utf_8_whatever_the_locale():
+    ended = end_of("-c", r"import stages; print('\u8133 \udce9')", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (ended.returncode, ended.stdout) == (0, "\u8133 \\udce9\n")
 
 
 WITHOUT_ARGUMENTS = sorted({path.parent.name for path in ROOT.glob("stages/*/__main__.py")} - {"download", "predict"}) + ["params"]

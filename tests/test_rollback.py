@@ -28,6 +28,8 @@ if how == "raise":
     raise OSError(28, "No space left on device", "data/models/two.txt")
 if how == "memory":
     os.kill(os.getpid(), signal.SIGKILL)
+if how == "crash":
+    os.kill(os.getpid(), signal.SIGSEGV)
 if how == "wait":
     time.sleep(60)
 Path("data/models/two.txt").write_text(words * 2)
@@ -94,6 +96,7 @@ def written(words: str) -> dict[str, str]:
         ("exit", "It could not be done."),
         ("raise", "No space left on device"),
         ("memory", "most likely by the system because memory ran out"),
+        ("crash", "crashed (SIGSEGV): a fault in a library's native code, not a lack of memory"),
     ],
 )
 def test_earlier_outputs_are_there_again(project, how, line):

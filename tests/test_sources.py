@@ -66,3 +66,20 @@ def test_a_file_that_is_no_registry_is_one_line(registry, content):
 def test_a_missing_registry_is_one_line(tmp_path):
     with pytest.raises(SystemExit, match="No such file"):
         load_sources(tmp_path / "sources.yaml")
+
+
+@pytest.mark.parametrize("alias", ["Tumor", " tumor", "t\u0075mor"])
+def test_a_folder_that_means_two_classes_is_one_line(registry, alias):
+    labels = {"glioma": ["glioma", "tumor"], "meningioma": [alias]}
+    registry(lambda content: content["sartaj"]["folders"].update({"labels": labels}))
+    with pytest.raises(SystemExit, match="sartaj.folders: .*means both glioma and meningioma; leave it under one") as exit:
+        load_sources()
+    assert "\n" not in exit.value.code
+
+
+@pytest.mark.parametrize("name", ["my set", "a/b", "-m", "", "a;b"])
+def test_a_source_s_name_that_no_command_takes_is_one_line(registry, name):
+    registry(lambda content: content.update({name: content["sartaj"]}))
+    with pytest.raises(SystemExit, match=f"{name!r} is no name for a source") as exit:
+        load_sources()
+    assert "\n" not in exit.value.code

@@ -30,7 +30,7 @@ def main() -> None:
 
 def stale_stages() -> tuple[list[str], list[str]]:
     """Names of the stages that `dvc repro` would run, as far as that can be told without the data, and of those that follow from them."""
-    result = subprocess.run(["dvc", "repro", "--dry", "--allow-missing", "--keep-going"], capture_output=True, text=True)
+    result = subprocess.run(["dvc", "repro", "--dry", "--allow-missing", "--keep-going"], capture_output=True, encoding="utf-8")
     output = result.stdout + result.stderr
     # A stale stage is "run" where its inputs are at hand; where they are not, DVC gives up on it and skips what follows.
     stale = re.findall(r"Running stage '([^']+)'|failed to reproduce '([^']+)'", output)
@@ -42,7 +42,7 @@ def stale_stages() -> tuple[list[str], list[str]]:
 
 def _diff(kind: str, base: str) -> str:
     target = {"params": "params.yaml", "metrics": "metrics/summary.json"}[kind]  # and not those of the leaderboard's pipeline
-    result = subprocess.run(["dvc", kind, "diff", "--md", base, "--targets", target], capture_output=True, text=True)
+    result = subprocess.run(["dvc", kind, "diff", "--md", base, "--targets", target], capture_output=True, encoding="utf-8")
     if result.returncode:
         sys.exit(f"`dvc {kind} diff` failed: {result.stderr.strip() or result.stdout.strip()}")
     table = result.stdout.strip()

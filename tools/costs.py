@@ -35,7 +35,13 @@ def main() -> None:
         print(f"{name}: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
     rows.append(("sum", sum(row[1] for row in rows), max(row[2] for row in rows)))
     rows.append(("no-op `dvc repro`", *measure(["dvc", "repro", "--quiet"])))
-    rows.append(("merely decoding the same files", time_decoding(yaml.safe_load(Path("params.yaml").read_text())["data"]["sources"]), None))
+    rows.append(
+        (
+            "merely decoding the same files",
+            time_decoding(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["data"]["sources"]),
+            None,
+        )
+    )
 
     lines = ["| stage | seconds | largest process, MB |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {seconds:.1f} | {'' if megabytes is None else round(megabytes)} |" for name, seconds, megabytes in rows]

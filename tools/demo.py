@@ -20,7 +20,7 @@ def main() -> None:
         code = subprocess.run(command, cwd=DEMO).returncode
         if code:
             sys.exit(f"`{' '.join(command)}` failed in {DEMO}/ (see above); after a fix, `make demo` goes on where it stopped")
-    summary = json.loads((DEMO / "metrics/summary.json").read_text())
+    summary = json.loads((DEMO / "metrics/summary.json").read_text(encoding="utf-8"))
     print("\n" + to_text(summary))
     print(
         f"\nWhere to look, in {DEMO}/:\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -37,25 +37,29 @@ def main() -> None:
     shutil.rmtree(PACKAGE, ignore_errors=True)
     PACKAGE.mkdir()
     for file in sorted(MODELS.glob("*.safetensors")):
-        shutil.copy(file, PACKAGE)
+        shutil.copyfile(file, PACKAGE / file.name)  # and not its mode: a package is for others to read
     planes, arrays = fit_likeness()
-    save_file(arrays, PACKAGE / "likeness.safetensors")
+    (PACKAGE / "likeness.safetensors").write_bytes(save(arrays))
     params = load_params()
-    about = json.loads((MODELS / "model.json").read_text()) | {
+    about = json.loads((MODELS / "model.json").read_text(encoding="utf-8")) | {
         "geometry": params.preprocess.geometry,
         "flips": params.evaluate.flips,
         "zoom": params.evaluate.zoom,
         "folds": read_table(PREDICTIONS).fold.unique().tolist(),
-        **json.loads(CALIBRATION.read_text()),
+        **json.loads(CALIBRATION.read_text(encoding="utf-8")),
         "planes": planes,
         "sources": params.data.sources,
     }
-    (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n")
-    shutil.copy(CARD, PACKAGE / "README.md")
-    difference = export_onnx()
-    print(
-        f"{PACKAGE}/: {sum(file.stat().st_size for file in PACKAGE.iterdir()) / 1e6:.0f} MB; ONNX and torch differ by {difference:.1e} at most"
-    )
+    (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(CARD, PACKAGE / "README.md")
+    try:
+        onnx = f"ONNX and torch differ by {export_onnx():.1e} at most"
+    except Exception as error:  # whatever of this network the exporter or the runtime does not know
+        (PACKAGE / "model.onnx").unlink(missing_ok=True)
+        cause = error.__cause__ or error  # the exporter's own words are a page of advice
+        reason = "".join(filter(str.isprintable, " ".join(str(cause).split())))
+        onnx = f"without model.onnx, since this network cannot be exported to ONNX ({type(cause).__name__}: {reason:.120}); the rest is complete"
+    print(f"{PACKAGE}/: {sum(file.stat().st_size for file in PACKAGE.iterdir()) / 1e6:.0f} MB; {onnx}")
 
 
 def fit_likeness() -> tuple[list[str], dict[str, np.ndarray]]:

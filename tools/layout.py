@@ -27,27 +27,40 @@ def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = 
 
     needed: what the paths of the files begin with; by default all are copied.
     """
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
+    for name in _own_files():
         result = name.startswith(RESULTS) and not name.endswith(".gitignore")
         if name.startswith(needed) and not result and Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, folder / name)
-    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     if recipe:
         apply_recipe(recipe, folder / "params.yaml")
 
 
+def _own_files() -> list[str]:
+    """The checkout's files that git knows or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        raise SystemExit("git is not installed; it tells which files are the project's") from None
+    if listed.returncode:
+        first = next(iter(listed.stderr.splitlines()), "git failed")
+        raise SystemExit(
+            f"git does not tell which files are the project's ({first}): clone it, or run `git init && git add .` in what was downloaded; "
+            'for a folder of another user, run `git config --global --add safe.directory "$PWD"`'
+        )
+    return list(filter(None, listed.stdout.split("\0")))
+
+
 def apply_recipe(recipe: Path, params: Path) -> None:
     """Set the dotted keys under a recipe's params in a params.yaml."""
-    set_params(params, yaml.safe_load(recipe.read_text())["params"], str(recipe))
+    set_params(params, yaml.safe_load(recipe.read_text(encoding="utf-8"))["params"], str(recipe))
 
 
 def set_params(params: Path, changes: dict, origin: str) -> None:
     """Set dotted keys in a params.yaml; an unknown key is an error that names it and where it came from."""
-    content = yaml.safe_load(params.read_text())
+    content = yaml.safe_load(params.read_text(encoding="utf-8"))
     for key, value in changes.items():
         *sections, name = key.split(".")
         section = content
@@ -56,12 +69,12 @@ def set_params(params: Path, changes: dict, origin: str) -> None:
         if name not in section:
             raise SystemExit(f"{origin}: params.yaml has no {key}")
         section[name] = value
-    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    params.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def shrink_phantom(folder: Path) -> None:
     """Let the synthetic set have five patients a class."""
     path = folder / "data/sources.yaml"
-    sources = yaml.safe_load(path.read_text())
+    sources = yaml.safe_load(path.read_text(encoding="utf-8"))
     sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    path.write_text(yaml.safe_dump(sources))
+    path.write_text(yaml.safe_dump(sources), encoding="utf-8")

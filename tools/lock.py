@@ -30,7 +30,7 @@ def write(lock: Path, python: Path) -> None:
     lines = [
         re.sub(r"\+[\w.]+$", "", line) for line in frozen.splitlines() if not PINNED_BY_TORCH.match(line) and not INSTALLERS.match(line)
     ]
-    lock.write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n")
+    lock.write_text(HEADER + "\n".join(sorted(lines, key=str.lower)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main() -> None:
 
 def tables() -> dict[tuple[Path, str], str]:
     """Document and marker in it -> Markdown table, from the metrics and results that are there now."""
-    summary, dedupe, split, leaderboard = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in FILES)
+    summary, dedupe, split, leaderboard = (json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in FILES)
     return {
         (README, "results"): _results(summary),
         (README, "leaks"): _leaks(dedupe, split),
@@ -130,7 +130,7 @@ def _published(rows: list[dict]) -> str:
 
 
 def _ours(rows: list[dict]) -> str:
-    choices = yaml.safe_load((FOLDER / "ours.yaml").read_text())["choices"]
+    choices = yaml.safe_load((FOLDER / "ours.yaml").read_text(encoding="utf-8"))["choices"]
     accuracy = {row["recipe"]: row for row in rows if row["metric"] == "accuracy"}
 
     def figure(protocol: str, *recipes: str) -> str:

@@ -36,7 +36,7 @@ def main() -> None:
     if missing := [str(needed) for needed in (FOLDS, CATALOG, CLUSTERS, SPLIT) if not needed.exists()]:
         sys.exit(f"{', '.join(missing)}: not there; run `dvc repro split` first")
 
-    params, split = load_params(), json.loads(SPLIT.read_text())
+    params, split = load_params(), json.loads(SPLIT.read_text(encoding="utf-8"))
     test, classes = test_pictures()
     try:
         table = read_table(path)

@@ -35,6 +35,7 @@ except ModuleNotFoundError as error:
 LARGEST = 20 * 2**20  # bytes of an upload
 ENVELOPE = 2**16  # bytes that a request may hold beside them
 WAITING = 8  # pictures; one more is turned away
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 UNUSED = 60  # seconds until an upload that nobody classified is removed
 # Gradio has more: routes that fetch an address, read a file, keep a recording.
 ROUTES = re.compile(
@@ -65,12 +66,15 @@ def main() -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="where to listen; there is no password (default: %(default)s, this machine only)"
     )
-    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument("--port", type=port, default=7860, help="1 to 65535 (default: %(default)s)")
     parser.add_argument("--package", type=Path, default=package.PACKAGE, help="what `make export` wrote (default: %(default)s)")
     arguments = parser.parse_args()
 
     loaded = package.load(arguments.package)
     call_nobody(arguments.host)
+    for name in PROXIES:  # the page asks itself whether it is there
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes then, too
     page = build(loaded)
     try:
@@ -89,10 +93,18 @@ def main() -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-    except OSError:
-        sys.exit(f"port {arguments.port} of {arguments.host} cannot be had; --port takes another")
+    except (OSError, ValueError) as error:  # ValueError: no name of a host, or Gradio does not reach it
+        reason = " ".join(str(error).split())
+        sys.exit(f"port {arguments.port} of {arguments.host} cannot be had ({reason:.120}); --port and --host take others")
     print(f"{address}\n{CAUTION} Ctrl-C ends it.", flush=True)
     page.block_thread()
+
+
+def port(text: str) -> int:
+    """The number of a port, as argparse takes it."""
+    if not (text.isdecimal() and 0 < int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; there are 1 to 65535")
+    return int(text)
 
 
 def build(loaded: package.Package) -> gr.Blocks:

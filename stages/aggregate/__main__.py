@@ -38,7 +38,7 @@ def main() -> None:
         classes=classes,
         bins=params.evaluate.bins,
     )
-    seeds = json.loads(Path("metrics/evaluate.json").read_text())["seeds"].values()
+    seeds = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))["seeds"].values()
     summary = {
         "demonstration": is_demonstration(params.data.sources),
         "pictures": predictions.image_id.nunique(),

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.demonstration import titled
+from stages.lettering import lettered
 
 matplotlib.use("agg")
 COLUMNS, ROWS = 6, 5
@@ -23,6 +24,6 @@ def draw(suspects: pd.DataFrame, pictures: list[np.ndarray], demonstration: bool
     for panel, row, picture in zip(panels.flat, suspects.itertuples(), pictures, strict=False):
         panel.imshow(picture, cmap="gray", vmin=0, vmax=255)
         patient = f", patient {row.patient}" if row.patient else ""
-        panel.set_title(f"{row.Index + 1}{patient}\n{row.label} → {row.suggested} {row.p_suggested:.2f}", fontsize=8)
+        panel.set_title(lettered(f"{row.Index + 1}{patient}\n{row.label} → {row.suggested} {row.p_suggested:.2f}"), fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90, metadata={"Software": None})

@@ -28,7 +28,7 @@ def main(name: str) -> None:
     try:
         with _files(archive, scratch) as files:
             contents = write_archive(files, packed_part, archive.editions)
-        check_edition(name, archive, contents)
+        check_edition(name, archive, contents, packed_part)
         facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
         facts |= {"members": contents.members, "bytes": contents.bytes, "sha256": contents.digest}
         manifest_part.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
@@ -53,7 +53,7 @@ def _files(archive: Archive, scratch: Path) -> AbstractContextManager[Files]:
         made = phantom_members(archive.phantom)
         return nullcontext(Files((Member(path, len(data), "") for path, data in made.items()), lambda member: iter([made[member.path]])))
     if mirror := os.environ.get("BRAIN_MRI_MIRROR"):
-        return mirror_files(Path(mirror), archive.slug)
+        return mirror_files(Path(mirror), archive.slug, archive.version)
     from stages.download.kaggle_client import kaggle_files
 
     return kaggle_files(archive, scratch)

@@ -4,6 +4,7 @@ Stored, members sorted by path, fixed times and permissions: the same files give
 """
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -23,8 +24,14 @@ from stages.sources import Archive, Edition
 CHUNK = 1 << 20  # bytes in memory at a time
 MAX_BYTES = 10**11  # unpacked size beyond which no set of pictures is plausible
 MAX_RATIO = 100  # unpacked to packed; pictures are compressed already and stay near 1
-JUNK_FOLDER = "__MACOSX"
-JUNK_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+JUNK_FOLDERS = {  # what macOS, Jupyter, Synology, QNAP, Windows and Linux leave in folders
+    "__macosx", ".ipynb_checkpoints", "@eadir", ".@__thumb", ".spotlight-v100", ".trashes", ".fseventsd", ".appledouble",
+    "$recycle.bin", "system volume information", ".thumbnails", ".git", ".trash-1000",
+}  # fmt: skip
+JUNK_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".directory", ".localized", ".gitkeep", ".gitignore"}
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+SHOWN = 3  # files that are surplus, perhaps
 
 
 class BadArchive(SystemExit):
@@ -73,9 +80,9 @@ def canonical_path(name: str) -> str:
 
 
 def is_junk(path: str) -> bool:
-    """Whether the file is what macOS or Windows leave behind in folders."""
-    *folders, name = path.split("/")
-    return JUNK_FOLDER in folders or name.lower() in JUNK_FILES
+    """Whether the file is what systems and programs leave behind in folders."""
+    *folders, name = path.lower().split("/")
+    return not JUNK_FOLDERS.isdisjoint(folders) or name in JUNK_FILES or name.startswith("._")
 
 
 @contextmanager
@@ -114,9 +121,10 @@ def _zip_member(path: Path, info: zipfile.ZipInfo) -> Member | None:
             raise ValueError("is a link or another special file")
         if info.flag_bits & 0x1:
             raise ValueError("is encrypted")
+        if info.compress_type not in METHODS:
+            raise ValueError(f"is compressed in a way that is not read (method {info.compress_type}); unpack it into a folder, or")
     except ValueError as problem:
         raise BadArchive(f"{path}: refused, {info.filename!r:.200} {problem}; fetch the archive from its publisher") from None
-
     return Member(member, info.file_size, json.dumps([info.header_offset, info.compress_type, info.compress_size, info.CRC]))
 
 
@@ -260,15 +268,22 @@ def is_known(contents: Contents, editions: Sequence[Edition]) -> bool:
     )
 
 
-def check_edition(name: str, archive: Archive, contents: Contents) -> None:
-    """Exit unless the contents are one of the known editions of the archive, where any are known."""
+def check_edition(name: str, archive: Archive, contents: Contents, packed: Path) -> None:
+    """Exit unless the contents, which are in packed, are one of the known editions of the archive, where any are known."""
     if archive.editions and not is_known(contents, archive.editions):
         expected = " or ".join(_describe(edition.members, edition.bytes, edition.digest) for edition in archive.editions)
         raise SystemExit(
             f"{name}: {archive.slug} version {archive.version} is not a known edition: expected {expected}; "
-            f"found {_describe(*contents)}. What a Kaggle slug holds changes: pin archive.version, "
+            f"found {_describe(*contents)}{_surplus(packed)}. What a Kaggle slug holds changes: pin archive.version, "
             "or check the files and add them to archive.editions in data/sources.yaml"
         )
+
+
+def _surplus(packed: Path) -> str:
+    """The members that are no pictures by their names, or hidden, if there are any."""
+    odd = (info.filename for info in directory(packed) if not info.filename.lower().endswith(PICTURES) or "/." in f"/{info.filename}")
+    named = ", ".join(f"{member!r:.80}" for member in itertools.islice(odd, SHOWN))
+    return f", with {named} that may be surplus" if named else ""
 
 
 def _describe(members: int, size: int | None, digest: str | None) -> str:

@@ -9,9 +9,9 @@ from stages.download.archive import CHUNK, BadArchive, Files, Member, canonical_
 
 
 @contextmanager
-def mirror_files(mirror: Path, slug: str) -> Iterator[Files]:
+def mirror_files(mirror: Path, slug: str, version: int) -> Iterator[Files]:
     """The files of the set in the mirror, from a folder or a zip; exits with the places where it looked."""
-    place = _locate(mirror, slug)
+    place = _of_version(_locate(mirror, slug), version)
     if place.is_dir():
         yield Files(_folder_members(place, place.resolve()), lambda member: _chunks(place / member.place))
     else:
@@ -38,6 +38,17 @@ def _locate(mirror: Path, slug: str) -> Path:
         f"BRAIN_MRI_MIRROR={mirror} does not hold {slug}: looked for {', '.join(places)} in it; "
         "put the set there, or unset BRAIN_MRI_MIRROR to download it from Kaggle"
     )
+
+
+def _of_version(place: Path, version: int) -> Path:
+    """In kagglehub's cache, where a set is versions/1, versions/2, ..., the one that is asked for."""
+    versions = place / "versions"
+    if not versions.is_dir() or any(entry.is_dir() and entry != versions and not is_junk(entry.name + "/x") for entry in place.iterdir()):
+        return place
+    if (found := versions / str(version)).is_dir():
+        return found
+    there = ", ".join(sorted(entry.name for entry in versions.iterdir() if entry.is_dir())) or "none"
+    raise SystemExit(f"{versions} does not hold version {version} (there: {there}); archive.version in data/sources.yaml asks for it")
 
 
 def _folder_members(folder: Path, root: Path, prefix: str = "", trail: tuple[Path, ...] = ()) -> Iterator[Member]:

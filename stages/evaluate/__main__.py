@@ -40,7 +40,7 @@ PLOTS = Path("metrics/plots")
 def main() -> None:
     params = load_params()
     demonstration = is_demonstration(params.data.sources)
-    about = json.loads((MODELS / "model.json").read_text())
+    about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     classes, seeds = about["classes"], about["seeds"]
     pixels = np.load(PIXELS, mmap_mode="r")
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}

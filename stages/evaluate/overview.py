@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.demonstration import NOTE
+from stages.lettering import lettered
 
 matplotlib.use("agg")
 
@@ -43,16 +44,18 @@ def _confusion(panel, counts: np.ndarray, classes: list[str]) -> None:
         share = shares[actual, predicted]
         text = f"{counts[actual, predicted]}\n{share:.1%}"
         panel.text(predicted, actual, text, ha="center", va="center", color="white" if share > 0.5 else "black")
-    panel.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    panel.set_yticks(range(len(classes)), classes)
+    names = [lettered(name) for name in classes]
+    panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    panel.set_yticks(range(len(names)), names)
     panel.set(title="Confusion matrix, counts and shares of the actual class", xlabel="Predicted", ylabel="Actual")
 
 
 def _curves(panel, table: pd.DataFrame, x: str, y: str, title: str, x_label: str, y_label: str) -> None:
-    for name, curve in table.groupby("class"):
-        panel.plot(curve[x], curve[y], label=name)
+    lines = {name: panel.plot(curve[x], curve[y])[0] for name, curve in table.groupby("class")}
     panel.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    panel.legend()
+    legend = panel.legend(lines.values(), map(str, range(len(lines))))
+    for text, name in zip(legend.get_texts(), lines, strict=True):  # a name of its own would be left out if it began with "_"
+        text.set_text(lettered(name))
     panel.grid(alpha=0.3)
 
 

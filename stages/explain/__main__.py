@@ -29,7 +29,7 @@ BATCH = 16  # pictures whose gradients are in memory at once
 def main() -> None:
     params = load_params()
     demonstration = is_demonstration(params.data.sources)
-    about = json.loads((MODELS / "model.json").read_text())
+    about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     classes, seed = about["classes"], about["seeds"][0]
     sample = choose(read_table(PREDICTIONS), params.explain.pictures)
     row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from stages.demonstration import titled
 from stages.explain.figures import OUTCOMES
+from stages.lettering import lettered
 
 matplotlib.use("agg")
 COLUMNS = 5
@@ -28,9 +29,9 @@ def draw(explained: pd.DataFrame, pairs: list[np.ndarray], classes: list[str], l
         panel.set(xticks=[], yticks=[], frame_on=False)
     for (name, outcome), line in zip(rows, panels, strict=True):
         mine = explained[(explained.label == name) & (explained.outcome == outcome)].head(COLUMNS)
-        line[0].set_ylabel(f"{name}\n{outcome}" if len(mine) else f"{name}\nnone {outcome}")
+        line[0].set_ylabel(lettered(name) + (f"\n{outcome}" if len(mine) else f"\nnone {outcome}"))
         for panel, row in zip(line, mine.itertuples(), strict=False):
             panel.imshow(pairs[row.Index])
-            panel.set_title(f"{row.label} → {row.predicted} {row.probability:.2f}", fontsize=9)
+            panel.set_title(lettered(f"{row.label} → {row.predicted} {row.probability:.2f}"), fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, metadata={"Software": None})

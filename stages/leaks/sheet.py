@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from stages.demonstration import titled
 from stages.leaks.counts import CLOSEST
+from stages.lettering import lettered
 from stages.pixels import decode, open_image
 
 matplotlib.use("agg")
@@ -66,5 +67,5 @@ def _show(panel, row: pd.Series, side: str) -> None:
     panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
     panel.axis("off")
     # A name breaks between folders; the sides of the stored picture tell what a resized or squashed copy hides here.
-    name = textwrap.fill(row.image_id.replace("/", "/ "), 34, break_on_hyphens=False).replace("/ ", "/")
+    name = textwrap.fill(lettered(row.image_id).replace("/", "/ "), 34, break_on_hyphens=False).replace("/ ", "/")
     panel.set_title(f"{side}, {row.width} x {row.height}\n{name}", size=8)

@@ -9,14 +9,17 @@ import pandas as pd
 
 from stages.archives import directory
 from stages.catalog import CATALOG, write_metrics
-from stages.merge.annotations import SHIPPED, Annotations
-from stages.merge.corrections import correct, read_corrections
+from stages.merge.annotations import ANNOTATIONS, Annotations
+from stages.merge.classes import Classes
+from stages.merge.corrections import CORRECTIONS, Corrections
 from stages.merge.folders import read_folders
 from stages.merge.labels import rename
 from stages.merge.progress import THUMBNAILS
 from stages.merge.scan import scan
+from stages.merge.shipped import find_tables
 from stages.params import load_params
-from stages.sources import load_source, load_sources
+from stages.pixels import is_blank
+from stages.sources import folder_name, load_source, load_sources
 
 RAW = Path("data/raw")
 PART = CATALOG.parent.with_suffix(".part")  # beside the outputs, since data/ may lie on a disk of its own
@@ -36,19 +39,25 @@ def main() -> None:
     folders = {name: load_source(name).folders for name in params.data.sources}
     archives = {name: RAW / f"{name}.zip" for name in params.data.sources}
     labels = {label for entry in folders.values() for label in entry.labels}
+    _refuse_twins(labels | set(params.data.labels.values()))
     _remove_others(archives)
 
-    corrections, annotations = read_corrections(labels), Annotations(archives.values())
+    tables = {(path, member): kind for path in archives.values() for member, kind in find_tables(path).items()}
+    corrections, annotations = Corrections(tables, labels), Annotations(tables)
     with scan(archives, params.merge.max_megapixels, PART) as progress, _open(CATALOG) as catalog, _open(REJECTED) as rejected:
         if not progress.members:
-            raise SystemExit(f"{', '.join(map(str, archives.values()))} hold no files but {SHIPPED}; check them and data/sources.yaml")
+            raise SystemExit(
+                f"{', '.join(map(str, archives.values()))} hold no files but annotations.csv; check them and data/sources.yaml"
+            )
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
-        good, reasons, tallies = np.zeros(progress.members, bool), [], []
+        good, reasons, blank, tallies, classes = np.zeros(progress.members, bool), [], [], [], Classes()
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
-            table = rename(correct(annotations.annotate(table), corrections), params.data.labels, labels).sort_index()
+            classes.count(table)
+            table = rename(corrections.correct(annotations.annotate(table)), params.data.labels, labels).sort_index()
             unusable = table.reason != ""
             good[table.index[~unusable]] = True
+            blank += table.image_id[_are_blank(table.index.to_numpy(), progress.thumbnails) & ~unusable].tolist()
             _append(table.loc[~unusable, COLUMNS], catalog)
             _append(table.loc[unusable, ["image_id", "reason"]], rejected)
             reasons += [f"\n  {row.image_id}: {row.reason}" for row in table[unusable].head(SHOWN - len(reasons)).itertuples()]
@@ -57,6 +66,12 @@ def main() -> None:
     metrics = _summary(tally, params.data.sources)
     write_metrics(metrics, "metrics/merge.json")
 
+    if blank:
+        print(
+            f"WARNING: {len(blank)} pictures are blank, all of one level: {', '.join(blank[:SHOWN])}{', ...' * (len(blank) > SHOWN)}. "
+            f"They are taken as pictures; {CORRECTIONS} can exclude them."
+        )
+    _tell_matches(corrections.matched() | annotations.matched())
     print(f"{metrics['pictures']} pictures from {len(archives)} sources, {metrics['rejected']} rejected")
     if metrics["rejected"] > params.merge.max_rejected or not metrics["pictures"]:
         raise SystemExit(
@@ -64,11 +79,22 @@ def main() -> None:
             f"The first ones:{''.join(reasons)}\n"
             "Check the archives and the labels in data/sources.yaml, or raise merge.max_rejected."
         )
+    classes.check(folders)
     if good.all():
         (PART / THUMBNAILS).replace(CATALOG.with_name(THUMBNAILS))
     else:
         _keep(np.flatnonzero(good), PART / THUMBNAILS, CATALOG.with_name(THUMBNAILS))
     shutil.rmtree(PART)
+
+
+def _refuse_twins(labels: set[str]) -> None:
+    names: dict[str, str] = {}
+    for label in sorted(labels):
+        if (other := names.setdefault(folder_name(label), label)) != label:
+            raise SystemExit(
+                f"data/sources.yaml, data.labels: the classes {other!r} and {label!r} only differ in case, blanks or form of Unicode; "
+                "give them one name"
+            )
 
 
 def _remove_others(archives: dict[str, Path]) -> None:
@@ -84,6 +110,17 @@ def _remove_others(archives: dict[str, Path]) -> None:
     for path in found:
         if ours[path.name] not in archives:
             path.unlink()
+
+
+def _tell_matches(matched: dict[str, tuple[int, int]]) -> None:
+    """Say how much of each table was about a picture; exit if nothing of an archive's own was. The project's tables may be about other sets."""
+    for name, (met, rows) in matched.items():
+        if not met and name not in (ANNOTATIONS, CORRECTIONS):
+            raise SystemExit(
+                f"{name}: none of its {rows} rows has the sha256 of a picture here, so that nothing of it counts; "
+                "a file that was saved anew has another one: compute them of the files in the archive, or take the table out of it"
+            )
+        print(f"{name}: {met} of {rows} rows are of pictures here")
 
 
 def _members(archive: Path) -> set[str]:
@@ -106,6 +143,12 @@ def _keep(rows: np.ndarray, of: Path, to: Path) -> None:
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
         np.load(to, mmap_mode="r+")[part] = np.load(of, mmap_mode="r")[rows[part]]
+
+
+def _are_blank(rows: np.ndarray, of: Path) -> np.ndarray:
+    """bool [N]: whether these rows of an array show nothing; as many at a time."""
+    parts = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    return np.concatenate([np.zeros(0, bool), *(is_blank(np.load(of, mmap_mode="r")[part]) for part in parts)])
 
 
 def _tally(table: pd.DataFrame) -> pd.Series:

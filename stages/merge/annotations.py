@@ -1,19 +1,16 @@
 """Patients, planes and the tumour's share of the picture, known by the sha256 of a file."""
 
 import sqlite3
-import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
-from stages.archives import directory, seek_data
 from stages.catalog import PLANES
+from stages.merge import shipped
 from stages.merge.given import read_parts
 
 ANNOTATIONS = "data/annotations.csv"
-SHIPPED = "annotations.csv"  # at an archive's root
 KNOWN = ("patient", "plane", "tumour_area", "slice")
 OPTIONAL = ("tumour_area", "slice")
 
@@ -25,33 +22,44 @@ class Annotations:
     the same for all pictures that show one slice of one examination, and names no other: the truth that dedupe is measured by.
     """
 
-    def __init__(self, archives: Iterable[Path]):
+    def __init__(self, tables: dict[tuple[Path, str], str]):
+        """tables: (archive, member) -> kind, as shipped.find_tables has them; what ANNOTATIONS says of a file comes before what they say."""
         self._table = sqlite3.connect("")  # gone with the connection
         self._table.execute(
-            "CREATE TABLE annotations (sha256 TEXT PRIMARY KEY, patient TEXT, plane TEXT, tumour_area TEXT, slice TEXT) WITHOUT ROWID"
+            "CREATE TABLE annotations (sha256 TEXT, file INTEGER, patient TEXT, plane TEXT, tumour_area TEXT, slice TEXT, met INTEGER DEFAULT 0,"
+            " PRIMARY KEY (sha256, file)) WITHOUT ROWID"
         )
+        self._names = []
         self._add(ANNOTATIONS, ANNOTATIONS)
-        for path in archives:
-            for info in directory(path):
-                if info.filename == SHIPPED:
-                    with path.open("rb") as file:
-                        seek_data(file, info.header_offset)
-                        self._add(zipfile.ZipExtFile(file, "r", info), f"{path}: {SHIPPED}")
+        for (archive, member), kind in tables.items():
+            if kind == shipped.ANNOTATIONS:
+                with shipped.open_table(archive, member) as file:
+                    self._add(file, f"{archive}: {member}")
 
     def _add(self, file: str | BinaryIO, name: str) -> None:
-        for part in read_parts(file, name, ("sha256", "patient", "plane")):
-            part = _checked(part, name)
-            rows = part[["sha256", *KNOWN]].itertuples(index=False, name=None)
-            self._table.executemany("INSERT OR IGNORE INTO annotations VALUES (?, ?, ?, ?, ?)", rows)
+        for part in read_parts(file, name, shipped.COLUMNS[shipped.ANNOTATIONS]):
+            part = _checked(part, name).assign(file=len(self._names))
+            rows = part[["sha256", "file", *KNOWN]].itertuples(index=False, name=None)
+            self._table.executemany(
+                "INSERT OR IGNORE INTO annotations (sha256, file, patient, plane, tumour_area, slice) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+        self._names.append(name)
 
     def annotate(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add what is KNOWN to a table with sha256; empty where unknown."""
-        find = f"SELECT {', '.join(KNOWN)} FROM annotations WHERE sha256 = ?"
+        self._table.executemany("UPDATE annotations SET met = 1 WHERE sha256 = ?", ((sha256,) for sha256 in table.sha256))
+        find = f"SELECT {', '.join(KNOWN)} FROM annotations WHERE sha256 = ? ORDER BY file"
         found = [self._table.execute(find, (sha256,)).fetchone() or ("",) * len(KNOWN) for sha256 in table.sha256]
         return table.join(pd.DataFrame(found, table.index, KNOWN, "string"))
 
+    def matched(self) -> dict[str, tuple[int, int]]:
+        """Of each file that has rows: how many rows are of a picture that was annotated here, and how many there are."""
+        counts = self._table.execute("SELECT file, sum(met), count(*) FROM annotations GROUP BY file")
+        return {self._names[file]: (met, rows) for file, met, rows in counts}
+
 
 def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    table = table.assign(plane=table.plane.str.lower())
     if odd := sorted(set(table.plane) - {*PLANES, ""}):
         raise SystemExit(f"{name}: {odd[0]!r:.50} is no plane; there are {', '.join(PLANES)}, or nothing where it is unknown")
     table = table.assign(**{column: "" for column in OPTIONAL if column not in table})

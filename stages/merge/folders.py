@@ -5,7 +5,7 @@ from collections.abc import Container
 
 import pandas as pd
 
-from stages.sources import Folders
+from stages.sources import Folders, folder_name
 
 
 def read_folders(table: pd.DataFrame, folders: Folders, originals: Container[str]) -> pd.DataFrame:
@@ -14,8 +14,8 @@ def read_folders(table: pd.DataFrame, folders: Folders, originals: Container[str
     The label is that of the nearest folder, upwards from the file, whose name is one of the registry's aliases; a
     picture without one gets the reason "no label". originals: the members that a file may be a copy of.
     """
-    labels = {alias.lower(): label for label, aliases in folders.labels.items() for alias in aliases}
-    splits = {alias.lower(): split for split, aliases in folders.published.items() for alias in aliases}
+    labels = {folder_name(alias): label for label, aliases in folders.labels.items() for alias in aliases}
+    splits = {folder_name(alias): split for split, aliases in folders.published.items() for alias in aliases}
     table = table.copy()
     table["label"] = [_nearest(member, labels) for member in table.member]
     table["published_split"] = [_nearest(member, splits) for member in table.member]
@@ -26,7 +26,7 @@ def read_folders(table: pd.DataFrame, folders: Folders, originals: Container[str
 
 
 def _nearest(member: str, meaning: dict[str, str]) -> str:
-    names = member.lower().split("/")[:-1]
+    names = [folder_name(name) for name in member.split("/")[:-1]]
     return next((meaning[name] for name in reversed(names) if name in meaning), "")
 
 

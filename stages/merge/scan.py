@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from stages import pixels
 from stages.archives import directory, read_stored
-from stages.merge.annotations import SHIPPED
 from stages.merge.progress import Progress
+from stages.merge.shipped import find_tables
 from stages.pixels import Undecodable, decode, open_image, squash
 
 SIDE = 64
@@ -45,8 +45,9 @@ def scan(archives: dict[str, Path], max_megapixels: float, folder: Path) -> Iter
 
 def _members(archives: dict[str, Path]) -> Iterator[tuple]:
     for source, path in archives.items():
+        tables = find_tables(path)
         for info in directory(path):
-            if info.filename != SHIPPED:
+            if info.filename not in tables:
                 yield source, info.filename, info.header_offset, info.file_size, info.CRC
 
 

@@ -34,16 +34,19 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if arguments.gradcam:
-        arguments.gradcam.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments.gradcam.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            sys.exit(f"--gradcam: {error.filename} is a file, and has to be a folder")
     loaded = package.load(arguments.package)
     classes = loaded.about["classes"]
     write = {"table": _table, "csv": _csv, "json": _json}[arguments.format](classes)
-    good = 0
+    good = count = 0
     for row in tqdm(predict(loaded, read_all(arguments.images), arguments.gradcam), unit="picture", desc="predict", disable=None):
-        good += not row["error"]
+        count, good = count + 1, good + (not row["error"])
         write(row)
         sys.stdout.flush()
-    sys.exit(not good)
+    sys.exit(not good if count else f"no files in {', '.join(map(str, arguments.images))}")
 
 
 def _table(classes: list[str]):

@@ -30,7 +30,7 @@ class Package:
 def load(folder: Path) -> Package:
     """Read a package. Raises SystemExit when the folder holds none."""
     try:
-        about = json.loads((folder / "package.json").read_text())
+        about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
         for fold, seed in product(about["folds"], about["seeds"]):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stages.attention import attention, find_layer, overlay
 from stages.device import pick_device
-from stages.pixels import Undecodable, decode, open_image, squash, to_square
+from stages.pixels import Undecodable, decode, is_blank, open_image, squash, to_square
 from stages.predict.likeness import is_coloured
 from stages.predict.package import Package
 
@@ -46,18 +46,19 @@ def _open(name: str, content: bytes | str, package: Package) -> dict:
         return {"name": name, "error": content}
     try:
         image = open_image(content, MEGAPIXELS)
-        coloured = is_coloured(image)
-        small = min(image.size) < TINY
         grey = decode(image)
+        coloured = is_coloured(image)
     except Undecodable as reason:
         return {"name": name, "error": str(reason)}
     except Exception as error:  # convert() decodes, and any of Pillow's decoders may stumble over what it did not expect
         return {"name": name, "error": f"damaged: {type(error).__name__}"}
+    thumbnail = squash(grey, THUMBNAIL)
+    warnings = {"blank": is_blank(thumbnail), "colour picture": coloured, f"smaller than {TINY} pixels": min(image.size) < TINY}
     return {
         "name": name,
         "pixels": to_square(grey, package.about["image_size"], package.about["geometry"]),
-        "thumbnail": squash(grey, THUMBNAIL),
-        "warnings": ["colour picture"] * coloured + [f"smaller than {TINY} pixels"] * small,
+        "thumbnail": thumbnail,
+        "warnings": [warning for warning, applies in warnings.items() if applies],
     }
 
 

@@ -50,7 +50,7 @@ def main() -> None:
         name = module.__name__.split(".")[-1]
         html = environment.get_template(f"{name}.html").render(module.context(results))
         sections.append({"name": name, "title": module.TITLE, "html": Markup(html)})
-    style, script = (Markup((TEMPLATES / name).read_text()) for name in ("page.css", "page.js"))
+    style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     page = environment.get_template("page.html").render(results=results, sections=sections, style=style, script=script)
     REPORT.write_text(page, encoding="utf-8", newline="\n")
     print(f"{REPORT}: {len(page) / 1e6:.1f} MB, opens in any browser")

@@ -38,7 +38,7 @@ def load_results(params: Params) -> Results:
         params=params,
         classes=classes,
         predictions=predictions,
-        summary=json.loads(Path("metrics/summary.json").read_text()),
-        slices=json.loads(Path("metrics/slices.json").read_text()),
+        summary=json.loads(Path("metrics/summary.json").read_text(encoding="utf-8")),
+        slices=json.loads(Path("metrics/slices.json").read_text(encoding="utf-8")),
         pictures=Pictures(),
     )

@@ -12,6 +12,12 @@ def main() -> None:
     params = load_params().split
     table = read_table(CATALOG).drop(columns=["plane", "patient"]).merge(read_table(CLUSTERS), on="image_id", validate="one_to_one")
 
+    if table.label[table.kept].nunique() == 1:
+        raise SystemExit(
+            f"all pictures are of one class, {table.label.iloc[0]}, and there is nothing to tell apart; "
+            "check data.labels in params.yaml and the folders in data/sources.yaml"
+        )
+
     # What must not be torn apart; "patient" is the group of dedupe: patients, copies and close neighbours joined.
     table["unit"] = {"patient": table.group, "cluster": table.cluster, "none": pd.Series(range(len(table)))}[params.group_by]
     folds, excluded = make_folds(table, params)

@@ -114,4 +114,4 @@ def of_each_seed(summary: dict) -> str:
 
 
 def _read(path: str) -> dict:
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding="utf-8"))

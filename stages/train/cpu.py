@@ -1,10 +1,13 @@
-"""What makes training steps fast on a CPU: gradients of depthwise convolutions out of the kernels that oneDNN is fast at.
+"""What makes training steps on a CPU fast, and right: gradients of convolutions out of the kernels that oneDNN is fast at, or right.
 
 oneDNN trains a depthwise convolution with vectorised kernels for weights at most 3 wide and, in bfloat16, without a stride. Otherwise it
 falls back to kernels that take up to ten times as long (docs/performance.md). Both gradients can be had from the fast ones:
 
 - of the input, for a stride s: the gradient of the output with s - 1 zeros between its elements, convolved with the turned weights;
 - of the weights, for a width above 3: three columns at a time, each a convolution with a part of the padded input.
+
+For a 1x1 convolution with a stride and 2 to 7 input channels, in channels_last memory and without AVX-512, oneDNN's gradient of the weights
+writes beyond its buffer: a crash, a hang or wrong numbers. Such a convolution is one without a stride, of the pixels that the stride meets.
 """
 
 import functools
@@ -14,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDEST = 3  # columns of weights that the fast kernel takes
+VECTOR = 8  # float32 numbers in a vector of AVX2: the input channels from which the strided 1x1 kernel stays in its buffer
 
 
 def prepare_for_cpu(model: nn.Module, precision: torch.dtype) -> None:
@@ -35,8 +39,11 @@ def _replace_backward() -> torch.library.Library:
 def _backward(grad, x, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups, mask):
     """aten::convolution_backward: the gradients of input, weights and bias, each None unless its place in mask is true."""
     depthwise = x.ndim == 4 and 1 < groups == x.shape[1] == weight.shape[0] and not transposed and set(dilation) == {1}
+    thin = x.ndim == 4 and groups == 1 and weight.shape[1] < VECTOR and {*weight.shape[2:]} == {1} and not transposed and max(stride) > 1
     want_input, want_weight, want_bias = mask
     grad_input = grad_weight = None
+    if thin and want_weight:
+        grad_weight, want_weight = _thin_weight_gradient(grad, x, weight, stride, padding), False
     if depthwise and want_input and x.dtype == torch.bfloat16 and max(stride) > 1:
         grad_input, want_input = _input_gradient(grad, x, weight, stride, padding), False
     if depthwise and want_weight and weight.shape[-1] > WIDEST:
@@ -62,9 +69,13 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], 
     return F.conv2d(spread, weight.flip(-1, -2), None, 1, around, 1, x.shape[1])
 
 
+def _thin_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+    met = _padded(x, padding)[..., :: stride[0], :: stride[1]].contiguous(memory_format=torch.channels_last)
+    return _native(grad, met, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False])[1]
+
+
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
-    if any(padding):
-        x = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    x = _padded(x, padding)
     reach = (grad.shape[-1] - 1) * stride[1]
     parts = []
     for columns in weight.split(WIDEST, -1):
@@ -73,3 +84,7 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int],
         geometry = (stride, [0, 0], [1, 1], False, [0, 0], x.shape[1])
         parts.append(_native(grad, seen, columns.contiguous(), None, *geometry, [False, True, False])[1])
     return torch.cat(parts, -1)
+
+
+def _padded(x: Tensor, padding: list[int]) -> Tensor:
+    return F.pad(x, (padding[1], padding[1], padding[0], padding[0])) if any(padding) else x

@@ -24,6 +24,7 @@ from stages.train.data import Images, split_rows
 from stages.train.loop import cpu_state, train_fold
 
 WEIGHTS = Path("data/weights/weights.safetensors")
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError)  # of a size: each family has its own
 INPUTS = [PIXELS, INDEX, SAMPLES, WEIGHTS]
 
 
@@ -60,7 +61,8 @@ def train_folds(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints,
         return [training.fold(fold, seed) for fold, seed in pairs]
     with parallel_config("loky", inner_max_num_threads=threads):
         return Parallel(n_jobs=together)(
-            delayed(_in_worker)(params, samples, checkpoints, threads, fold, seed, n % together) for n, (fold, seed) in enumerate(pairs)
+            delayed(_in_worker)(os.getpid(), params, samples, checkpoints, threads, fold, seed, n % together)
+            for n, (fold, seed) in enumerate(pairs)
         )
 
 
@@ -130,13 +132,17 @@ class Training:
             prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]
         train, validation = (split_rows(rows, role, classes) for role in ("train", "validation"))
-        if self.features:
-            from stages.train.fit import fit_fold
+        try:
+            if self.features:
+                from stages.train.fit import fit_fold
 
-            result = fit_fold(model, self.features, train, validation, params.train, fold)
-        else:
-            trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-            result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
+                result = fit_fold(model, self.features, train, validation, params.train, fold)
+            else:
+                trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+                result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
+        except REFUSALS:
+            check_image_size(model, params)
+            raise
         return Trained(
             fold=fold,
             seed=seed,
@@ -145,6 +151,17 @@ class Training:
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         )
+
+
+@torch.no_grad()
+def check_image_size(model: nn.Module, params: Params) -> None:
+    """Raise SystemExit where a network does not take pictures of model.image_size."""
+    size = params.model.image_size
+    try:
+        model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+    except REFUSALS as error:
+        reason = " ".join(str(error).split())
+        raise SystemExit(f"model.image_size: {params.model.backbone} does not take {size} ({reason:.100}); take another") from None
 
 
 @torch.no_grad()
@@ -160,8 +177,10 @@ def check_small_size(model: nn.Module, params: Params) -> None:
         ) from None
 
 
-def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int) -> Trained:
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+def _in_worker(
+    parent: int, params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int
+) -> Trained:
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     torch.set_num_threads(threads)
     return Training(params, samples, *read_inputs(), checkpoints).fold(fold, seed, line)
 

@@ -1,5 +1,6 @@
 """The training of one fold from one seed."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +48,7 @@ def train_fold(
     result = Result()
     optimizer = make_optimizer(model, params)
     class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
-    average = running_mean(model, params.ema_epochs * -(-len(train.rows) // params.batch_size))
+    average = running_mean(model, params.ema_epochs * len(batches_of(torch.arange(len(train.rows)), params.batch_size)))
     parts = {"model": model, "optimizer": optimizer, "average": average}
     if checkpoints:
         checkpoints.resume(fold, seed, parts, result)
@@ -58,7 +59,7 @@ def train_fold(
         # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
         stream = int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
         torch.manual_seed(stream)
-        batches = _draw(train, torch.Generator().manual_seed(stream)).split(params.batch_size)
+        batches = batches_of(_draw(train, torch.Generator().manual_seed(stream)), params.batch_size)
         size = min(params.small_size, images.full_size) if epoch < params.small_epochs else images.full_size
 
         train_mode(model)
@@ -72,7 +73,7 @@ def train_fold(
             x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(stream + number))
             y = train.labels[batch].to(images.device)
             with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-                loss = F.cross_entropy(model(x), y, class_weights, label_smoothing=params.label_smoothing)
+                loss = F.cross_entropy(_run(model, x, params), y, class_weights, label_smoothing=params.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -86,6 +87,11 @@ def train_fold(
             )
 
         scores = _validate(average.module, images, validation, precision)
+        if not math.isfinite(scores["validation_loss"]):
+            raise SystemExit(
+                f"Training diverged: the validation loss of fold {fold}, seed {seed}, epoch {epoch + 1} is {scores['validation_loss']}. "
+                f"Lower train.lr (now {params.lr:g})."
+            )
         result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
         best = _best(result.history)
         if _kept(result.history, params.keep) == epoch:
@@ -99,6 +105,26 @@ def train_fold(
     for number, epoch in enumerate(result.history):
         epoch["kept"] = number == _kept(result.history, params.keep)
     return result
+
+
+def batches_of(order: Tensor, size: int) -> list[Tensor]:
+    """Parts of the order of so many pictures; one that would be left alone joins those before it: a batch norm has no deviation of one."""
+    parts = list(order.split(size))
+    if size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def _run(model: nn.Module, x: Tensor, params: Train) -> Tensor:
+    try:
+        return model(x)
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise SystemExit(
+            f"train.batch_size: this network's batch norm needs more than the {len(x)} picture(s) of a batch (train.batch_size is "
+            f"{params.batch_size}) where its map is down to one cell; raise it, or model.image_size."
+        ) from None
 
 
 def running_mean(model: nn.Module, steps: float) -> AveragedModel:

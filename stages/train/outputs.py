@@ -3,7 +3,7 @@
 import json
 
 import pandas as pd
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from stages.catalog import MODELS, model_file, write_metrics, write_table
 from stages.model import normalisation
@@ -15,7 +15,8 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     """Write the outputs of the stage; classes in the order of the models' outputs, trained in that of trainings()."""
     MODELS.mkdir(parents=True, exist_ok=True)
     for result in trained:
-        save_file(result.state, MODELS / model_file(result.fold, result.seed))
+        # Not by save_file, whose files nobody but their owner may read.
+        (MODELS / model_file(result.fold, result.seed)).write_bytes(save(result.state))
     mean, std = normalisation(params.model.backbone, params.model.normalisation)
     about = {
         "backbone": params.model.backbone,
@@ -28,7 +29,7 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     }
     if params.model.head != "linear":
         about["head"] = params.model.head
-    (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     history = pd.DataFrame([{"fold": result.fold, "seed": result.seed, **epoch} for result in trained for epoch in result.history])
     write_table(history.round(6), "metrics/plots/history.csv")

@@ -36,7 +36,7 @@ def main() -> None:
         "dropped": sorted(set(given) - set(state)),
         "renamed": len(renamed),
     }
-    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{model.backbone}: {record['origin']}, {record['tensors']} tensors, {record['parameters']:,} parameters")
 
 

@@ -1,6 +1,8 @@
 """Weights from where timm and torchvision publish theirs, loaded the way they do it themselves."""
 
+import http.client
 import os
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +17,7 @@ from stages.architectures import ARCHITECTURES
 from stages.model import head_parameters, torchvision_name
 from stages.weights.package import PACKAGES
 
+SILENCE = 60  # seconds without a byte after which a download ends; torch's own has no limit
 TIMEOUT = 10  # seconds in which a hub has to answer at all; both libraries would go on retrying for about a minute
 ELSEWHERE = (
     "set HF_ENDPOINT to a mirror, fill HF_HOME and TORCH_HOME where there is a network, set model.weights to a file or to none, "
@@ -26,6 +29,7 @@ def fetch(backbone: str) -> tuple[dict[str, Tensor], dict]:
     """(state, provenance) of the weights that the backbone's library publishes; SystemExit when there are none or none can be had."""
     if backbone in ARCHITECTURES:
         raise SystemExit(f"model.weights: nobody publishes any for {backbone}; use none or a file")
+    socket.setdefaulttimeout(SILENCE)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # left to themselves, both libraries unpickle some of what they download
     name = torchvision_name(backbone)
     return _fetch_torchvision(name) if name else _fetch_timm(backbone)
@@ -80,9 +84,16 @@ def _check_answers(url: str) -> None:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
         pass
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise SystemExit(f"model.weights: {urlsplit(url).netloc} cannot be reached ({reason}): {ELSEWHERE}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no address
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise SystemExit(f"model.weights: {_host(url)} cannot be reached ({reason:.200}): {ELSEWHERE}") from None
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc or repr(url)
+    except ValueError:
+        return repr(url)
 
 
 def _failed(backbone: str, error: Exception) -> str:

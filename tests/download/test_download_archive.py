@@ -144,9 +144,10 @@ def test_encrypted(mirror):
     assert "'a.jpg' is encrypted" in refusal()
 
 
-def test_unknown_compression(mirror):
-    mirror.write_bytes(central(pack({"a.jpg": b"1"}), 10, "<H", 99))
-    assert "damaged at 'a.jpg'" in refusal()
+@pytest.mark.parametrize("method", [9, 99])  # 9 is Deflate64, which Windows takes for archives above 2 GB
+def test_unknown_compression(mirror, method):
+    mirror.write_bytes(central(pack({"a.jpg": b"1"}), 10, "<H", method))
+    assert f"'a.jpg' is compressed in a way that is not read (method {method})" in refusal()
 
 
 def test_declared_bomb(mirror):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -123,6 +124,73 @@ def test_refusals(kaggle, status, advice):
     line = refusal()
     assert f"Kaggle answers {status}" in line and advice in line and f"https://www.kaggle.com/datasets/{SLUG}" in line
     assert len(kaggle.faults) == 1  # not asked again
+
+
+def test_a_wait_of_hours_is_left_to_the_next_run(kaggle, files):
+    kaggle.faults, kaggle.retry_after = [429], 7200
+    assert "Kaggle answers 429; try again later; it asks to wait 7200 s" in refusal()
+    assert not kaggle.waits
+    main("tiny")
+    assert holds(files)
+
+
+@pytest.fixture
+def silent_proxy(monkeypatch):
+    """One that takes connections and says nothing."""
+    monkeypatch.setattr("stages.download.kaggle_client.SILENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield
+
+
+@pytest.mark.parametrize("account", ["token", "oauth", "key"])
+@pytest.mark.parametrize("where", ["TEST", "PROD"])
+def test_a_proxy_that_never_answers_has_an_end(offline_kaggle, silent_proxy, monkeypatch, tmp_path, account, where):
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", where)
+    if account != "key":
+        monkeypatch.delenv("KAGGLE_KEY")
+    if account == "token":
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
+    if account == "oauth":
+        (tmp_path / ".kaggle").mkdir()
+        (tmp_path / ".kaggle/credentials.json").write_text('{"refresh_token": "x", "username": "me"}')
+    begun = time.monotonic()
+    line = refusal()
+    assert "the download broke off (no answer within 0.2 s); check the network, HTTPS_PROXY" in line
+    assert time.monotonic() - begun < 20
+
+
+ODD_ACCOUNTS = {
+    "in UTF-16": ('{"username": "me", "key": "k"}'.encode("utf-16"), "is not in UTF-8"),
+    "with a BOM": (b'\xef\xbb\xbf{"username": "me", "key": "k"}', "in UTF-8 without a BOM"),
+    "no JSON": (b"username=me", "is no JSON"),
+    "a list": (b"[]", "has no username and no key"),
+    "without a key": (b'{"username": "me"}', "has no key"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), ODD_ACCOUNTS.values(), ids=ODD_ACCOUNTS)
+def test_an_odd_kaggle_json_is_named_and_the_partial_download_stays(offline_kaggle, monkeypatch, tmp_path, content, why):
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name)
+    (tmp_path / "kaggle.json").write_bytes(content)
+    (tmp_path / ".kaggle").mkdir()
+    (tmp_path / ".kaggle/kaggle.json").write_bytes(content)  # part of the client looks here always
+    PARTIAL.parent.mkdir(parents=True)
+    PARTIAL.write_bytes(b"PK")
+    line = refusal()
+    assert "kaggle.json" in line and why in line and PARTIAL.exists()
+
+
+@pytest.mark.parametrize("key", ["\u201ckey\u201d", "key\u00a0", "k\ney"])
+def test_a_key_with_letters_of_no_key_is_about_credentials(offline_kaggle, monkeypatch, key):
+    monkeypatch.setenv("KAGGLE_KEY", key)
+    PARTIAL.parent.mkdir(parents=True)
+    PARTIAL.write_bytes(b"PK")
+    assert "the Kaggle credentials cannot be used" in refusal() and PARTIAL.exists()
 
 
 def test_wrong_key(kaggle, monkeypatch):

@@ -136,6 +136,43 @@ def test_a_folder_around_other_files_than_a_known_edition_s_is_refused(mirror, f
     assert f"found {len(files) + 1} files" in refusal()
 
 
+LITTER = [
+    "Training/._gg.jpg",
+    "Icon\r",
+    ".ipynb_checkpoints/gg-checkpoint.jpg",
+    ".directory",
+    "Training/@eaDir/gg.jpg/SYNOPHOTO_THUMB_M.jpg",
+    "Thumbs.db",
+]
+LITTER += ["__MACOSX/._a", ".DS_Store", "$RECYCLE.BIN/a.jpg", "System Volume Information/x", ".Spotlight-V100/x", "Training/desktop.ini"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not take")
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_what_systems_leave_in_folders_is_no_part_of_a_set(mirror, files, form):
+    register(editions=[{"members": len(files)}])
+    littered = files | dict.fromkeys(LITTER, b"x")
+    lay_out(littered, mirror / SLUG) if form == "folder" else lay_out({f"{SLUG}.zip": pack(littered)}, mirror)
+    main("tiny")
+
+
+def test_what_may_be_surplus_is_named(mirror, files):
+    register(editions=[{"members": len(files)}])
+    lay_out(files | {"Training/notes.docx": b"1", ".cache/a.jpg": b"2"}, mirror / SLUG)
+    line = refusal()
+    assert f"found {len(files) + 2} files" in line and "'Training/notes.docx'" in line and "'.cache/a.jpg'" in line
+
+
+def test_the_pinned_version_of_kagglehub_s_cache(mirror, files):
+    place = mirror / "datasets" / SLUG
+    lay_out({"new.jpg": b"1"}, place / f"versions/{VERSION + 1}")
+    (place / f"{VERSION + 1}.complete").touch()
+    assert f"does not hold version {VERSION} (there: {VERSION + 1})" in refusal()
+    lay_out(files, place / f"versions/{VERSION}")
+    register(editions=[{"members": len(files)}])
+    main("tiny")
+
+
 def test_two_folders_side_by_side_wrap_nothing(mirror):
     lay_out({"a/x.jpg": b"1", "ab/x.jpg": b"2"}, mirror / SLUG)
     digest = hashlib.sha256("".join(f"{hashlib.sha256(n).hexdigest()} {p}\n" for n, p in ((b"1", "x.jpg"), (b"2", "b/x.jpg"))).encode())
@@ -196,7 +233,7 @@ def test_file_that_grows_while_it_is_read(mirror):
     from stages.download.archive import Files, write_archive
     from stages.download.mirror import mirror_files
 
-    with mirror_files(mirror, SLUG) as files:
+    with mirror_files(mirror, SLUG, VERSION) as files:
         files = Files(list(files.members), files.read)
         (mirror / SLUG / "a.jpg").write_bytes(b"12")
         with pytest.raises(SystemExit, match="announced"):

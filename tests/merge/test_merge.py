@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import tracemalloc
+import unicodedata
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -101,6 +102,14 @@ def test_what_is_unusable_is_listed_with_its_reason_and_nothing_else_is_lost():
     assert metrics["labels"] == {"glioma": 1}
 
 
+def test_stacks_are_rejected_and_blank_pictures_are_named(capsys):
+    stack = encode(Image.new("L", (120, 140)), "TIFF", save_all=True, append_images=[smooth(0), smooth(1)])
+    catalog = merged({"glioma/a.png": encode(PICTURE), "glioma/black.png": encode(Image.new("L", (90, 90))), "glioma/stack.tif": stack})
+    assert catalog.index.tolist() == ["glioma/a.png", "glioma/black.png"]
+    assert rejected() == {"set/glioma/stack.tif": "a stack or an animation of several pictures; save each as a file of its own"}
+    assert "WARNING: 1 pictures are blank, all of one level: set/glioma/black.png. They are taken as pictures" in capsys.readouterr().out
+
+
 def test_too_many_rejected_pictures_stop_the_pipeline_and_say_which():
     members = {"glioma/a.png": encode(PICTURE), "tumour/b.png": encode(PICTURE), "tumour/c.png": encode(PICTURE)}
     with pytest.raises(SystemExit) as exit:
@@ -138,6 +147,34 @@ def test_the_nearest_folder_names_the_class():
     assert (table.augmented_from == "").all()
 
 
+def test_names_of_folders_are_the_same_in_any_form_of_unicode_and_blanks():
+    folders = Folders(labels={"meningioma": ["méningiome"], "notumor": ["No Tumor"]}, published={"test": ["Prüfung"]})
+    members = [f"{unicodedata.normalize(form, 'Prüfung/MÉNINGIOME')}/{form}.jpg" for form in ("NFC", "NFD")]
+    members += ["no\u00a0tumor/a.jpg", " No  Tumor /a.jpg"]
+    table = read_folders(pd.DataFrame({"source": "set", "member": members, "reason": ""}), folders, ())
+    assert table.label.tolist() == ["meningioma"] * 2 + ["notumor"] * 2
+    assert table.published_split.tolist() == ["test"] * 2 + [""] * 2
+
+
+def test_a_class_without_a_picture_is_named_with_the_folders_that_no_class_has(capsys):
+    merged({"glioma/a.png": encode(PICTURE), "Training/No-Tumor/b.png": encode(smooth(1))})
+    assert (
+        "WARNING: set has no picture of notumor (folders notumor, normal in data/sources.yaml); "
+        "without a label are the pictures in Training/No-Tumor\n"
+    ) in capsys.readouterr().out
+
+
+def test_a_class_of_which_all_is_rejected_is_an_error_however_few_they_are():
+    with pytest.raises(SystemExit, match="^set: all 2 pictures of notumor are rejected, so that the class would be missing"):
+        merged({"glioma/a.png": encode(PICTURE), "normal/b.png": b"x", "normal/c.png": b"y"}, merge__max_rejected=20)
+
+
+def test_classes_that_look_the_same_are_one_line():
+    set_params(data__labels={"notumor": "Glioma"})
+    with pytest.raises(SystemExit, match="the classes 'Glioma' and 'glioma' only differ in case, blanks or form of Unicode"):
+        merged({"glioma/a.png": encode(PICTURE)})
+
+
 def test_augmented_copies_know_their_original():
     picture = encode(PICTURE)
     members = ["glioma/a.jpg", "glioma/a_HF_.jpg", "glioma/a_BR_.jpg", "glioma/a_b.jpg", "glioma/lost_HF_.jpg"]
@@ -161,6 +198,59 @@ def test_annotations_come_from_the_project_and_from_the_archive(patients):
     assert rejected() == {}
     annotated = json.loads(Path("metrics/merge.json").read_text())["annotated"]
     assert annotated == {"patient": sum(map(bool, patients)), "plane": 2, "tumour_area": 0, "slice": 0}
+
+
+FOUR = {f"{label}/{n}.png": encode(smooth(10 * k + n)) for k, label in enumerate(("glioma", "normal")) for n in range(2)}
+PATIENTS = "sha256,patient,plane\n" + "".join(f"{hashlib.sha256(data).hexdigest()},p{n},axial\n" for n, data in enumerate(FOUR.values()))
+SHOUTED = PATIENTS.replace("\n", "\r\n").swapcase().replace("P", "p")
+SHIPPED = {
+    "in the folder that wraps all": {f"my-set/{name}": data for name, data in FOUR.items()} | {"my-set/annotations.csv": PATIENTS.encode()},
+    "two folders deep": {f"a/b/{name}": data for name, data in FOUR.items()} | {"a/b/annotations.csv": PATIENTS.encode()},
+    "named otherwise": FOUR | {"tables/patients (1).CSV": PATIENTS.encode()},
+    "in capitals": FOUR | {"ANNOTATIONS.CSV": PATIENTS.encode()},
+    "with digests and columns in capitals": FOUR | {"annotations.csv": SHOUTED.encode()},
+    "with blanks and a mark of the encoding": FOUR | {"annotations.csv": b"\xef\xbb\xbf" + PATIENTS.replace(",", " , ").encode()},
+}
+
+
+@pytest.mark.parametrize("members", SHIPPED.values(), ids=SHIPPED)
+def test_a_set_s_own_annotations_are_found_wherever_they_are(members, capsys):
+    catalog = merged(members)
+    assert sorted(catalog.patient) == ["p0", "p1", "p2", "p3"] and (catalog.plane == "axial").all() and rejected() == {}
+    assert "4 of 4 rows are of pictures here" in capsys.readouterr().out
+
+
+def test_a_set_s_own_annotations_that_match_no_picture_are_an_error():
+    other = "sha256,patient,plane\n" + "".join(f"{n:064x},p{n},axial\n" for n in range(3))
+    with pytest.raises(SystemExit, match="set.zip: annotations.csv: none of its 3 rows has the sha256 of a picture here") as exit:
+        merged(FOUR | {"annotations.csv": other.encode()})
+    assert "\n" not in exit.value.code
+    Path("data/annotations.csv").write_text(PATIENTS + other.split("\n", 1)[1])
+    assert (merged(FOUR | {"annotations.csv": PATIENTS.encode()}).patient != "").all(), "both say the same"
+
+
+def test_the_project_s_tables_say_how_much_of_them_counts(capsys):
+    Path("data/annotations.csv").write_text(PATIENTS + f"{0:064x},p9,axial\n")
+    Path("data/corrections.csv").write_text(f"sha256,label\n{0:064x},glioma\n")
+    merged(FOUR)
+    printed = capsys.readouterr().out
+    assert "data/annotations.csv: 4 of 5 rows are of pictures here" in printed
+    assert "data/corrections.csv: 0 of 1 rows are of pictures here" in printed
+
+
+def test_a_set_s_own_corrections_count_and_the_project_s_overrule_them():
+    digests = [hashlib.sha256(FOUR[f"normal/{n}.png"]).hexdigest() for n in range(2)]
+    shipped = "SHA256,Label\n" + "".join(f"{digest.upper()},glioma\n" for digest in digests)
+    Path("data/corrections.csv").write_text(f"sha256,label\n{digests[1]},exclude\n")
+    catalog = merged(FOUR | {"Corrections.csv": shipped.encode()})
+    assert catalog.label.to_dict() == {"glioma/0.png": "glioma", "glioma/1.png": "glioma", "normal/0.png": "glioma"}
+    with pytest.raises(SystemExit, match="corrections.csv: none of its 1 rows has the sha256"):
+        merged(FOUR | {"corrections.csv": f"sha256,label\n{0:064x},glioma\n".encode()})
+
+
+def test_another_table_in_a_folder_is_no_annotation():
+    merged(FOUR | {"boxes/annotations.csv": b"file,x,y\na.png,1,2\n", "boxes/list.csv": b""})
+    assert rejected() == {"set/boxes/annotations.csv": "not an image", "set/boxes/list.csv": "not an image"}
 
 
 def test_areas_of_masks_come_with_the_annotations_where_there_are_any():

@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -14,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from synthetic import encode
+from synthetic import ROOT, encode
 
 from stages.calibrate import temperature
 from stages.catalog import PREDICTIONS, read_table
@@ -177,6 +181,71 @@ def test_a_damaged_package_is_one_line(tmp_path, content):
     with pytest.raises(SystemExit, match="no model package, or damaged") as exit:
         package.load(tmp_path)
     assert "\n" not in exit.value.code
+
+
+@pytest.mark.parametrize(
+    ("local", "central", "value", "reason"),
+    [(6, 8, 1, "encrypted"), (8, 10, 9, r"compressed in a way that is not read \(method 9\)")],
+)
+def test_zips_that_are_not_read_say_why(tmp_path, local, central, value, reason):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+    data = bytearray((tmp_path / "set.zip").read_bytes())
+    data[local] = data[data.index(b"PK\1\2") + central] = value
+    (tmp_path / "set.zip").write_bytes(data)
+    [(_, content)] = read_all([tmp_path / "set.zip"])
+    assert re.match(reason, content)
+
+
+def test_links_to_folders_are_followed_unless_they_run_in_a_circle(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").write_bytes(b"x")
+    (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/circle").symlink_to(tmp_path / "in")
+    assert list(read_all([tmp_path / "in"])) == [(str(tmp_path / "in/link/a.png"), b"x")]
+
+
+def predict_in(folder: Path, *arguments, shell: str = "", **environment) -> subprocess.CompletedProcess:
+    """The command, in a process of its own."""
+    command = [sys.executable, "-m", "stages.predict", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    command = ["sh", "-c", f"{shlex.join(command)} {shell}"] if shell else command
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux")
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "utf-8:strict"}, {"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}]
+)
+def test_names_that_the_output_has_no_letters_for(project, tmp_path, form, environment):
+    for name in (b"glio\xe9.png", "\u8133.png".encode(), b"zz.png"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(picture()[1])
+    ended = predict_in(project.folder, tmp_path, "--format", form, **environment)
+    assert ended.returncode == 0 and b"Traceback" not in ended.stderr
+    assert ended.stdout.count(b".png") == 3 and b"zz.png" in ended.stdout
+
+
+def test_a_reader_that_goes_ends_it_quietly(project, tmp_path):
+    (tmp_path / "a.png").write_bytes(picture()[1])
+    ended = predict_in(project.folder, *[tmp_path / "a.png"] * 2, shell="| head -c 0")
+    assert ended.stderr == b""
+
+
+def test_a_folder_without_files_and_a_file_for_a_folder_are_said(project, monkeypatch, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert run(monkeypatch, capsys, tmp_path / "empty") == ("", f"no files in {tmp_path / 'empty'}")
+    (tmp_path / "a.png").write_bytes(b"x")
+    for taken in (tmp_path / "a.png", tmp_path / "a.png/seen"):
+        out, code = run(monkeypatch, capsys, tmp_path / "a.png", "--gradcam", taken)
+        assert (out, code) == ("", f"--gradcam: {taken} is a file, and has to be a folder")
+
+
+def test_a_blank_picture_is_warned_of(project):
+    rows = list(predict(package.load(package.PACKAGE), [("a", encode(Image.new("L", (90, 90), 7)))]))
+    assert "blank" in rows[0]["warning"]
 
 
 def test_a_damaged_zip_member_is_an_error(tmp_path):

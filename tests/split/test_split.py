@@ -287,6 +287,29 @@ def test_a_class_of_a_single_patient_is_named_where_it_is_all_tested(tables):
         make_folds(rare.assign(unit=rare.group), load_params().split)
 
 
+def test_five_equal_patients_a_class_leave_nothing_to_validate_with(tables):
+    """A fifth is tested, and a tenth of the others is less than a patient."""
+    few = tables[tables.kept].groupby("label").head(5).reset_index(drop=True)
+    few["unit"] = few.index
+    few = pd.concat([few.assign(image_id=few.image_id + str(n), cluster=few.cluster * 20 + n) for n in range(20)], ignore_index=True)
+    set_params(split__protocol="kfold")
+    with pytest.raises(
+        SystemExit, match=r"^split.validation_fraction=0.1: fold 0 has nothing to validate with, since its 16 units"
+    ) as exit:
+        make_folds(few, load_params().split)
+    assert "\n" not in exit.value.code
+    set_params(split__validation_fraction=0.3)
+    folds, _ = make_folds(few, load_params().split)
+    assert (folds[folds.role == "validation"].groupby("fold").size() > 0).all() and folds.fold.nunique() == 5
+
+
+def test_a_single_class_is_nothing_to_tell_apart(tables):
+    write_table(read_table(CATALOG).assign(label="tumor"), CATALOG)
+    with pytest.raises(SystemExit, match="^all pictures are of one class, tumor, .*data.labels in params.yaml"):
+        step.main()
+    assert not FOLDS.exists()
+
+
 def test_without_published_folders_published_says_so(tables):
     write_table(read_table(CATALOG).assign(published_split=""), CATALOG)
     with pytest.raises(SystemExit, match="split.protocol=published: fold 0 has 0 training and 0 test pictures"):

@@ -47,7 +47,8 @@ def served(exported, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [PYTHON, "-m", "tools.serve", "--package", exported.folder / "export", "--port", str(port)]
-    environment = os.environ | {"TMPDIR": str(temporary)}
+    nobody = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}  # and the page asks itself whether it is there
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"} | nobody | {"TMPDIR": str(temporary)}
     with log.open("w") as errors, subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors) as server:
         address = server.stdout.readline().decode().strip()
         assert address == f"http://127.0.0.1:{port}/", log.read_text()
@@ -239,6 +240,21 @@ def test_a_crowd_is_turned_away_and_the_page_goes_on(served, project):
 def test_only_this_machine_can_reach_it(served):
     with socket.socket() as other:  # all of 127.0.0.0/8 is this machine, and a server that listens everywhere answers on all of it
         assert other.connect_ex(("127.0.0.2", served.port)) != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "0"], "'0' is no port; there are 1 to 65535"),
+        (["--port", "99999"], "'99999' is no port"),
+        (["--host", "no.such.host.invalid"], "of no.such.host.invalid cannot be had"),
+        (["--host", "a" * 300], "cannot be had"),
+    ],
+)
+def test_an_odd_port_or_host_is_one_line(exported, arguments, message):
+    command = [PYTHON, "-m", "tools.serve", "--package", exported.folder / "export", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode and message in ended.stderr and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_it_learns_and_describes_its_models(project):
     assert epochs.groupby("fold").kept.sum().to_dict() == {0: 1, 1: 1}
     assert epochs[epochs.kept].validation_macro_f1.min() > 0.9
     about = json.loads(Path("data/models/model.json").read_text())
+    assert {file.stat().st_mode & 0o777 for file in Path("data/models").iterdir()} == {Path("params.yaml").stat().st_mode & 0o777}
     assert about["classes"] == list(CLASSES) and about["image_size"] == SIZE and len(about["mean"]) == 3 and "head" not in about
     metrics = json.loads(Path("metrics/train.json").read_text())
     assert metrics["trained_parameters"] == metrics["parameters"] > 100_000
@@ -362,6 +363,36 @@ def test_every_choice_trains(project, changes):
     train_stage.main()
     assert np.isfinite(history().train_loss).all()
     assert len(history()) == 4
+
+
+@pytest.mark.parametrize("changes", [{}, {"train.optimizer": "sgd", "train.schedule": "constant", "train.lr": 1e30, "train.ema_epochs": 0}])
+def test_a_last_batch_of_one_joins_the_one_before(project, changes):
+    """On a map of one cell a batch norm has nothing to normalise over in it, and a training can diverge in its very last step."""
+    rows = read_table(SAMPLES)
+    rows = rows[rows.fold == 0]
+    left = rows[rows.role == "train"].head(17).index
+    write_table(rows[(rows.role != "train") | rows.index.isin(left)], SAMPLES)
+    configure({"model.backbone": "resnet10t", "train.epochs": 1} | changes)
+    if changes:
+        with pytest.raises(SystemExit, match="Training diverged: the .*loss of fold 0, seed 0, epoch 1 is nan. Lower train.lr"):
+            train_stage.main()
+    else:
+        train_stage.main()
+        assert len(history()) == 1
+
+
+def test_batches_of_one_are_refused_where_nothing_can_be_normalised(project):
+    configure({"model.backbone": "resnet10t", "train.batch_size": 1})
+    with pytest.raises(SystemExit, match="^train.batch_size: .* needs more than the 1 picture"):
+        train_stage.main()
+
+
+@pytest.mark.parametrize("backbone", ["inception_v3", "torchvision.alexnet", "mixer_s16_224"])
+def test_a_size_that_a_backbone_does_not_take_is_one_line(project, backbone):
+    configure({"model.backbone": backbone})
+    with pytest.raises(SystemExit, match="^model.image_size: .*(does not take|only takes).* 32") as exit:
+        train_stage.main()
+    assert "\n" not in exit.value.code
 
 
 def test_weights_that_do_not_fit_are_refused(project):

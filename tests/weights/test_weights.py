@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -322,6 +323,40 @@ def test_an_unreachable_hub_is_one_line(project, tmp_path, monkeypatch, backbone
     assert not Path("data").exists()
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "localhost:9",
+        "http://",
+        "http://[::1",
+        "http://localhost:port",
+        "http://a..b",
+        "http://a b",
+        "ftp://localhost",
+        "",
+        "https://" + "a" * 70,
+    ],
+)
+def test_an_address_that_is_none_is_one_line(endpoint):
+    with pytest.raises(SystemExit, match="^model.weights: .* cannot be reached .*HF_ENDPOINT") as stopped:
+        hub_weights._check_answers(endpoint)
+    assert "\n" not in stopped.value.code
+
+
+def test_a_hub_that_answers_with_something_else_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(1000)
+            connection.sendall(b"220 mail.example.org ESMTP\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(SystemExit, match="^model.weights: 127.0.0.1:.* cannot be reached"):
+            hub_weights._check_answers(f"http://127.0.0.1:{server.getsockname()[1]}")
+
+
 def test_the_command_line_fails_in_one_line(project, tmp_path):
     project("resnet10t", "hub")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "empty"), "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -345,6 +380,16 @@ def test_a_file(project, name):
     assert {tensor.dtype for tensor in state.values()} == {torch.float32, torch.int64}
     assert record["origin"] == "file sha256:" + hashlib.sha256(Path(name).read_bytes()).hexdigest()
     assert name not in stage.RECORD.read_text()
+
+
+@pytest.mark.parametrize("wrapping", ["state_dict", "model_state_dict", "model", None])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "model.", "net.backbone."])
+def test_names_of_what_a_network_was_put_into_are_no_part_of_it(project, prefix, wrapping):
+    state = {f"{prefix}{name}": tensor for name, tensor in create_model("resnet10t", 3).state_dict().items()}
+    torch.save({wrapping: state, "epoch": 3} if wrapping else state, "own.pth")
+    project("resnet10t", "own.pth")
+    stage.main()
+    assert _written()[1]["tensors"] == len(state) - 2
 
 
 def test_a_file_of_another_backbone(project):

@@ -14,7 +14,7 @@ SIDE = 224
 
 
 def context(results: Results) -> dict:
-    figures = json.loads(Path("metrics/explain.json").read_text())
+    figures = json.loads(Path("metrics/explain.json").read_text(encoding="utf-8"))
     explained = read_table(FOLDER / "index.csv")
     rows = []
     for (label, outcome), some in explained.groupby(["label", "outcome"]):

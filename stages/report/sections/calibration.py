@@ -13,7 +13,7 @@ NAMES = {"ece": "Expected calibration error", "brier": "Brier score (0 to 2)"}
 
 
 def context(results: Results) -> dict:
-    calibration = json.loads(Path("metrics/calibration.json").read_text())
+    calibration = json.loads(Path("metrics/calibration.json").read_text(encoding="utf-8"))
     rows = [{"name": title, "before": calibration["before"][key], "after": calibration["after"][key]} for key, title in NAMES.items()]
 
     table = read_table("metrics/plots/calibration.csv")

@@ -10,4 +10,4 @@ TITLE = "Folds"
 
 
 def context(results: Results) -> dict:
-    return json.loads(Path("metrics/evaluate.json").read_text()) | {"names": NAMES}
+    return json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8")) | {"names": NAMES}

@@ -11,7 +11,7 @@ RUNS = {"naive": "every file a picture of its own", "distinct": "one copy of eac
 
 
 def context(results: Results) -> dict:
-    leaks = json.loads(Path("metrics/leaks.json").read_text())
+    leaks = json.loads(Path("metrics/leaks.json").read_text(encoding="utf-8"))
     sets = [{"name": name, **row, "share_distinct": row["distinct"] / row["pictures"]} for name, row in leaks["sets"].items()]
     published = [
         {"name": row["name"], **row["published"], "mirrored": row["published"]["closest_copy"]["mirrored"]}

@@ -13,8 +13,8 @@ TITLE = "What was run"
 
 
 def context(results: Results) -> dict:
-    sources = {name: json.loads(Path(f"data/raw/{name}.json").read_text()) for name in results.params.data.sources}
-    weights = json.loads(Path("data/weights/weights.json").read_text())
+    sources = {name: json.loads(Path(f"data/raw/{name}.json").read_text(encoding="utf-8")) for name in results.params.data.sources}
+    weights = json.loads(Path("data/weights/weights.json").read_text(encoding="utf-8"))
     hashes = {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in (PREDICTIONS, CLUSTERS, CATALOG)}
     return {"sources": sources, "weights": weights, "params": list(knobs(results.params)), "hashes": hashes}
 

@@ -13,7 +13,7 @@ NAMES = {
 
 
 def context(results: Results) -> dict:
-    shortcuts = json.loads(Path("metrics/shortcuts.json").read_text())
+    shortcuts = json.loads(Path("metrics/shortcuts.json").read_text(encoding="utf-8"))
     rows = [{"name": NAMES[name], **probe} for name, probe in shortcuts["probes"].items()]
     rows.append({"name": f"{results.params.model.backbone}, which sees the picture", **results.summary})
     importance = sorted(shortcuts["importance"].items(), key=lambda item: -item[1])[:5]
