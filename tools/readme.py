@@ -1,4 +1,4 @@
-"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and benchmarks/results/, so that they cannot say anything else."""
+"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and leaderboard/results/, so that they cannot say anything else."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from benchmarks.leaderboard import BY_LEAK, RESULTS, changes
-from benchmarks.recipes import FOLDER
+from harness.markers import replace_part
+from leaderboard.recipes import FOLDER
+from leaderboard.table import BY_LEAK, RESULTS, changes
 from stages.report.sections.summary import NAMES
-from tools.markers import replace_part
 
 README, DATA, RECIPES = Path("README.md"), Path("docs/data.md"), Path("docs/recipes.md")
 FILES = ("summary", "dedupe", "split", "leaderboard")

@@ -19,12 +19,12 @@ from typing import Any
 import yaml
 from joblib import cpu_count
 
+from benchmarks.costs import measure
 from benchmarks.scale.found import found
 from benchmarks.scale.pictures import CHUNK, write_zip
 from benchmarks.scale.table import LITTLE, RESULTS, write_tables
+from harness.layout import lay_out, set_params
 from stages.catalog import CLUSTERS, write_metrics
-from tools.costs import measure
-from tools.layout import lay_out, set_params
 
 SCRATCH = Path(".scratch/scale")
 SOURCE = {

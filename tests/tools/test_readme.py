@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recipes import load_recipes
+from harness.markers import with_part
+from leaderboard.recipes import load_recipes
 from tools import readme
-from tools.markers import with_part
 
 ROOT = Path(__file__).parents[2]
 
