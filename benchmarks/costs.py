@@ -7,7 +7,6 @@ import argparse
 import io
 import os
 import subprocess
-import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ import yaml
 from PIL import Image
 
 from harness.markers import replace_part
+from harness.usage import measure
 from stages.archives import read_member
 
 TABLE = Path("docs/performance.md")
@@ -40,17 +40,6 @@ def main() -> None:
     lines = ["| stage | seconds | largest process, MB |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {seconds:.1f} | {'' if megabytes is None else round(megabytes)} |" for name, seconds, megabytes in rows]
     replace_part(TABLE, "costs", "\n".join(lines))
-
-
-def measure(command: list[str], folder: Path | None = None) -> tuple[float, float]:
-    """Wall seconds of a command in a folder and the largest resident set (MB) of any process in its tree; exits if it fails."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"`{' '.join(command)}` failed")
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
-    return time.perf_counter() - start, usage.ru_maxrss / unit
 
 
 def time_decoding(sources: list[str]) -> float:

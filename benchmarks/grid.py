@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from safetensors.torch import save  # noqa: E402
 
 from harness.layout import SMALL, lay_out, set_params  # noqa: E402
 from harness.markers import replace_part  # noqa: E402
+from harness.processes import end, start  # noqa: E402
 from leaderboard.cell import NEEDED, environment  # noqa: E402
 from leaderboard.ready import reproduce  # noqa: E402
 from stages.params import Params, load_params  # noqa: E402
@@ -114,9 +114,7 @@ def node(core: int, *arguments: str) -> Iterator[str]:
     ray = Path(sys.executable).with_name("ray")
     command = [ray, "start", *arguments, *port, "--num-cpus", "1", "--node-name", f"core {core}", "--block"]
     with tempfile.TemporaryFile("w+") as printed:
-        process = subprocess.Popen(
-            command, stdout=printed, stderr=printed, start_new_session=True, preexec_fn=partial(os.sched_setaffinity, 0, [core])
-        )
+        process = start(command, stdout=printed, stderr=printed, preexec_fn=partial(os.sched_setaffinity, 0, [core]))
         try:
             while "Ray runtime started" not in _content(printed):
                 if process.poll() is not None:
@@ -124,8 +122,7 @@ def node(core: int, *arguments: str) -> Iterator[str]:
                 time.sleep(0.1)
             yield f"127.0.0.1:{port[1]}" if port else arguments[1]
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            end(process, signal.SIGTERM)
 
 
 def on_ray(address: str, nodes: int, name: str, epochs: int, trainings: int) -> dict[str, float]:

@@ -3,11 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from harness import processes as lifeline
+from harness.processes import start_tied
 from leaderboard.cell import lay_out_cell
 from leaderboard.recipes import load_recipe
 
@@ -32,15 +31,13 @@ def dvc(folder: Path, *arguments: str, environment: dict[str, str], stages: bool
     """
     lines = []
     program = shutil.which("dvc", path=environment["PATH"]) or "dvc"
-    command = subprocess.Popen(
-        [sys.executable, lifeline.__file__, program, *arguments],
+    command = start_tied(
+        [program, *arguments],
         cwd=folder,
         env=environment if stages else environment | {"PATH": os.devnull},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
     for line in command.stdout:
         print(line, end="", flush=True)

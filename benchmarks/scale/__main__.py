@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 from joblib import cpu_count
 
-from benchmarks.costs import measure
 from benchmarks.scale.found import found
 from benchmarks.scale.pictures import CHUNK, write_zip
 from benchmarks.scale.table import LITTLE, RESULTS, write_tables
 from harness.layout import lay_out, set_params
+from harness.usage import measure
 from stages.catalog import CLUSTERS, write_metrics
 
 SCRATCH = Path(".scratch/scale")

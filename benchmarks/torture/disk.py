@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 
 from benchmarks.torture.project import Project, complaint, outputs, repro, start
 from harness.layout import set_params
+from harness.processes import end
 
 Generator = np.random.Generator
 
@@ -82,8 +82,7 @@ def _killed_in_training(folder: Path) -> Path:
         if running.poll() is not None:
             raise SystemExit(f"the training ended without a checkpoint: see {folder}/torture.log")
         time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    end(running)
     return found[0]
 
 

@@ -1,8 +1,6 @@
 """Downloads from a server that fails in every way, by Kaggle's own client."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +14,7 @@ from benchmarks.torture.hostile import zipped
 from benchmarks.torture.kaggle import ACCOUNT, KEY, Kaggle, serving
 from benchmarks.torture.project import Project, start
 from benchmarks.torture.stage import run_stage
+from harness.processes import end
 
 Generator = np.random.Generator
 SLUG, VERSION = "sartajbhuvaji/brain-tumor-classification-mri", 2
@@ -62,9 +61,7 @@ def _killed(folder: Path, seconds: float) -> None:
     running = start(folder, sys.executable, "-m", "stages.download", "sartaj", **_environment(folder))
     with contextlib.suppress(subprocess.TimeoutExpired):
         running.wait(seconds)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    end(running)
 
 
 def _ended_wrong(folder: Path, members: dict[str, bytes]) -> str:

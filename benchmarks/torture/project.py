@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from harness import processes
 from harness.layout import SMALL, lay_out, set_params, shrink_phantom
 
 
@@ -106,13 +107,12 @@ def fingerprint(folder: Path) -> dict[str, str]:
 def start(folder: Path, *command: str, **environment: str) -> subprocess.Popen:
     """Start a command in a process group of its own; its output goes to torture.log in the folder."""
     with (folder / "torture.log").open("w") as log:
-        return subprocess.Popen(
+        return processes.start(
             command,
             cwd=folder,
             env={**os.environ, **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
         )
 

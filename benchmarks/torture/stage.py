@@ -1,12 +1,11 @@
 """One stage run as a command: whether it ends as a stage may, and within bounds of time and memory."""
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.torture.project import start
+from harness.processes import end
 
 MEGABYTES = 2048  # of memory that a stage may take
 # Runs a command and prints its peak memory. A process of its own, because a command inherits the peak of the process that starts it.
@@ -24,8 +23,7 @@ def run_stage(folder: Path, stage: str, *arguments: str, seconds: float = 120, *
     try:
         code = running.wait(seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+        end(running)
         return f"{stage} took more than {seconds} s", ""
     output, _, peak = (folder / "torture.log").read_text(errors="replace").rpartition("peak KiB ")
     output = output.strip()

@@ -20,8 +20,9 @@ from typing import Any
 
 import yaml
 
+from harness import processes
 from leaderboard.cell import RESULTS, environment, parse
-from leaderboard.elsewhere import run as run_packed
+from leaderboard.elsewhere import run
 from leaderboard.elsewhere.run import DEFAULT, add, digest
 from leaderboard.ready import NotReady, lay_out_if_whole, reproduce
 from leaderboard.recipes import PROTOCOLS, load_recipe, load_recipes
@@ -88,7 +89,8 @@ def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:
             for path, content in cell.files.items():
                 _store(tar, folder / path, f"packed/cells/{name}/{path}", content, stored)
         add(tar, "packed/manifest.json", json.dumps({"modules": sorted(modules), "cells": cells}, indent=1).encode())
-        add(tar, "packed/run.py", Path(run_packed.__file__))
+        add(tar, "packed/run.py", Path(run.__file__))
+        add(tar, "packed/harness/processes.py", Path(processes.__file__))
 
     for line in left_out:
         print(line, flush=True)  # before what is said on the way out, though that goes to stderr

@@ -9,12 +9,10 @@ results.tar.gz is written anew after each cell; `make unpack` takes it in.
 """
 
 import argparse
-import ctypes
 import hashlib
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -25,11 +23,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
+from harness.processes import end, start_tied  # packed beside this file
+
 HERE = Path(__file__).resolve().parent
 DEFAULT = "default"  # the pipeline itself, beside the names of recipes
 MODELS = "data/models"
-PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before there are threads
 DEVICE = "import torch; print(torch.__version__); print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU')"
 
 
@@ -49,7 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results.tar.gz"))
     arguments = parser.parse_args()
 
-    end = time.monotonic() + 60 * arguments.minutes
+    deadline = time.monotonic() + 60 * arguments.minutes
     manifest = json.loads((HERE / "manifest.json").read_text())
     if missing := [name for name in manifest["modules"] if importlib.util.find_spec(name) is None]:
         sys.exit(f"Python modules are missing here: {', '.join(missing)}; bring their wheels along and install them with pip --no-index")
@@ -57,25 +55,24 @@ def main() -> None:
     machine = {"device": device, "torch": torch, "command": " ".join(["python", *sys.argv])}
 
     finished, failed, late, cells = [], [], 0, manifest["cells"]
-    with ThreadPoolExecutor(arguments.together) as pool:
-        running = {pool.submit(run, name, cell, machine, end, arguments.together > 1): name for name, cell in cells.items()}
-        try:
-            for done in as_completed(running):
-                name = running[done]
-                try:
-                    done.result()
-                except Failed as why:
-                    failed.append(name)
-                    print(f"{name}: {why}; goes on with the next", flush=True)
-                except TimeIsUp:
-                    late += 1
-                else:
-                    finished.append(name)
-                    print(f"{name} is finished ({len(finished)} of {len(cells)})", flush=True)
-                    write_results(arguments.out, {name: cells[name] for name in finished}, arguments.models)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C ends those that run, and none begins
-            raise
+    pool = ThreadPoolExecutor(arguments.together)
+    running = {pool.submit(run, name, cell, machine, deadline, arguments.together > 1): name for name, cell in cells.items()}
+    try:
+        for done in as_completed(running):
+            name = running[done]
+            try:
+                done.result()
+            except Failed as why:
+                failed.append(name)
+                print(f"{name}: {why}; goes on with the next", flush=True)
+            except TimeIsUp:
+                late += 1
+            else:
+                finished.append(name)
+                print(f"{name} is finished ({len(finished)} of {len(cells)})", flush=True)
+                write_results(arguments.out, {name: cells[name] for name in finished}, arguments.models)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C none begins
 
     if late:
         print(f"{late} cells are left: the time is up; the same command goes on here")
@@ -85,12 +82,12 @@ def main() -> None:
     sys.exit(bool(failed))
 
 
-def run(name: str, cell: dict, machine: dict, end: float, quiet: bool) -> None:
+def run(name: str, cell: dict, machine: dict, deadline: float, quiet: bool) -> None:
     """Run the stages of a cell that have not been run, and note in run.json where each was; raises Failed or TimeIsUp.
 
     quiet: what they print goes to log.txt.
     """
-    if time.monotonic() >= end:
+    if time.monotonic() >= deadline:
         raise TimeIsUp
     folder = HERE / "cells" / name
     print(name, flush=True)
@@ -104,7 +101,7 @@ def run(name: str, cell: dict, machine: dict, end: float, quiet: bool) -> None:
             continue
         began = time.monotonic()
         with (folder / "log.txt").open("a") if quiet else nullcontext() as log:
-            code = run_stage(stage, folder, end - began, log)
+            code = run_stage(stage, folder, deadline - began, log)
         if code:
             raise Failed(f"{stage} ended with {code} (see {folder / 'log.txt' if quiet else 'above'})")
         ran[stage] = machine | {"seconds": round(time.monotonic() - began, 1)}
@@ -120,12 +117,11 @@ def run_stage(stage: str, folder: Path, seconds: float, log: TextIO | None) -> i
     """
     if seconds <= 0:
         raise TimeIsUp
-    process = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=folder, stdout=log, stderr=log, preexec_fn=_end_with_parent)
+    process = start_tied([sys.executable, "-m", f"stages.{stage}"], cwd=folder, stdout=log, stderr=log)
     try:
         return process.wait(None if seconds == float("inf") else seconds)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        end(process)
         raise TimeIsUp from None
 
 
@@ -159,14 +155,9 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _end_with_parent() -> None:
-    # What was killed must not go on training beside the run that follows it.
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("Interrupted; the same command goes on here")
+        print("Interrupted; the same command goes on here", file=sys.stderr, flush=True)
+        os._exit(1)  # without waiting for the stages that run, which end with this process

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import yaml
 from commands import run
 from small_cell import NAME, SMALL
 
+from harness import processes
 from leaderboard.elsewhere import run as run_packed
 from leaderboard.elsewhere import unpack
 
@@ -84,7 +87,11 @@ def test_the_archive_holds_what_the_stages_read_once_and_nothing_else(checkout, 
         "data/sources.yaml", "data/weights/weights.safetensors", "params.yaml",
     }  # fmt: skip
     assert {path.split("/")[1] for path in paths if path.endswith("__main__.py")} == {"train", "evaluate", "aggregate"}
-    assert members.keys() - {f"cells/{cell}/{path}" for cell in CELLS for path in paths} == {"manifest.json", "run.py"}
+    assert members.keys() - {f"cells/{cell}/{path}" for cell in CELLS for path in paths} == {
+        "manifest.json",
+        "run.py",
+        "harness/processes.py",
+    }
     assert members[f"cells/{CELLS[1]}/stages/model.py"].islnk() and not members[f"cells/{CELLS[1]}/params.yaml"].islnk()
 
 
@@ -133,11 +140,43 @@ def test_when_the_time_is_up_it_ends_whatever_still_waits(tmp_path, together):
         (tmp_path / f"cells/{name}/stages").mkdir(parents=True)
         (tmp_path / f"cells/{name}/stages/train.py").write_text("import time\ntime.sleep(60)\n")
     (tmp_path / "manifest.json").write_text(json.dumps({"modules": [], "cells": cells}))
-    shutil.copy(run_packed.__file__, tmp_path / "run.py")
+    copy_runner(tmp_path)
     command = [sys.executable, "run.py", "--minutes", "0.02", "--together", str(together)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=40)
     assert result.returncode == 0 and result.stdout.count("the time is up") == 1
     assert "0 of 5 cells are finished" in result.stdout
+
+
+def test_ctrl_c_ends_the_stages_that_run(tmp_path):
+    (tmp_path / "cells/cell/stages").mkdir(parents=True)
+    (tmp_path / "cells/cell/stages/train.py").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"modules": [], "cells": {"cell": {"files": {}, "stages": ["train"], "results": []}}})
+    )
+    copy_runner(tmp_path)
+    running = subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pid = tmp_path / "cells/cell/pid"
+    wait_until(lambda: pid.exists() and pid.read_text())
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert running.returncode == 1 and said == "Interrupted; the same command goes on here\n"
+    wait_until(lambda: not Path(f"/proc/{pid.read_text()}").exists())
+
+
+def copy_runner(folder: Path) -> None:
+    """What the archive holds beside the cells and the manifest."""
+    (folder / "harness").mkdir()
+    shutil.copy(processes.__file__, folder / "harness")
+    shutil.copy(run_packed.__file__, folder)
+
+
+def wait_until(true) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def contents(archive: Path) -> dict[str, bytes]:
