@@ -30,8 +30,6 @@ class Archive(Section):
     slug: str = Field(pattern=r"^[^/]+/[^/]+$", description="<owner>/<name> on Kaggle; also the folder to look for in a mirror")
     version: int
     title: str
-    licence: str
-    attribution: str
     editions: list[Edition] = Field(default=[], description="contents that are accepted; empty accepts any")
     phantom: Phantom | None = Field(default=None, description="generated, not downloaded")
 
@@ -50,6 +48,8 @@ class Folders(Section):
 
 
 class Source(Section):
+    licence: str
+    attribution: str
     archive: Archive
     folders: Folders
 

@@ -28,7 +28,9 @@ from stages.catalog import CLUSTERS, write_metrics
 
 SCRATCH = Path(".scratch/scale")
 SOURCE = {
-    "archive": {"slug": "phantom/heads", "version": 1, "title": "Synthetic heads", "licence": "CC0-1.0", "attribution": "this project"},
+    "licence": "CC0-1.0",
+    "attribution": "this project",
+    "archive": {"slug": "phantom/heads", "version": 1, "title": "Synthetic heads"},
     "folders": {"labels": {"glioma": ["glioma"]}},
 }
 EVERYTHING = 10**9  # dedupe.exact_search_up_to of the exhaustive search, and GiB to have all in memory
