@@ -32,7 +32,7 @@ grid: .venv/cluster/installed  ## recipes side by side, on this machine's cores 
 	PATH="$(CURDIR)/.venv/cluster/bin:$$PATH" python -m leaderboard.grid $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET)) $(ARGS)
 
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
-	dvc repro --single-item leaderboard/dvc.yaml:leaderboard
+	dvc repro --single-item leaderboard/dvc.yaml:code leaderboard/dvc.yaml:leaderboard
 
 pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, without network and DVC: all that was not run as its recipe says, or [RECIPES="kazemi-resnet18-whole default"] [PROTOCOL=] [SET=]
 	python -m leaderboard.elsewhere.pack $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
@@ -47,7 +48,13 @@ def apply_recipe(recipe: Path, params: Path) -> None:
 
 def set_params(params: Path, changes: dict, origin: str) -> None:
     """Set dotted keys in a params.yaml; an unknown key is an error that names it and where it came from."""
-    content = yaml.safe_load(params.read_text())
+    content = with_params(yaml.safe_load(params.read_text()), changes, origin)
+    params.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def with_params(content: dict, changes: dict, origin: str) -> dict:
+    """The content of a params.yaml with dotted keys set; what is given stays as it is."""
+    content = deepcopy(content)
     for key, value in changes.items():
         *sections, name = key.split(".")
         section = content
@@ -56,7 +63,7 @@ def set_params(params: Path, changes: dict, origin: str) -> None:
         if name not in section:
             raise SystemExit(f"{origin}: params.yaml has no {key}")
         section[name] = value
-    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    return content
 
 
 def shrink_phantom(folder: Path) -> None:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from harness.layout import apply_recipe, lay_out, set_params
-from leaderboard.metrics import other_figures
-from leaderboard.recipes import HONEST, PROTOCOLS, Recipe, load_recipe
+from harness.layout import lay_out, set_params
+from leaderboard.metrics import other_metrics
+from leaderboard.provenance import made_from
+from leaderboard.recipes import PROTOCOLS, Recipe, load_recipe
 from stages.catalog import CLUSTERS, FOLDS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
 
@@ -61,10 +62,7 @@ def lay_out_cell(name: str, recipe: Recipe, protocol: str, changes: dict[str, An
     folder = RUNS / f"{name}-{protocol}"
     lay_out(folder, needed=NEEDED)
     params = folder / "params.yaml"
-    set_params(params, recipe.params, name)
-    if protocol == "honest":
-        apply_recipe(HONEST, params)
-        set_params(params, recipe.honest, f"{name}: honest")
+    set_params(params, recipe.changes(protocol), name)
     set_params(params, changes, "--set")
     load_params(params)
     share_cache(folder)
@@ -100,16 +98,18 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
     changed are those of the changes that set something else than the recipe does;
     test_pictures and test_labels count a picture once a fold; leaked_test_pictures are those of which a copy is in the training;
     accuracy_of_leaked and accuracy_of_clean are over those and over the others, None where there are none; validation_accuracy
-    is that of the kept epoch, averaged over folds; others are those of leaderboard.metrics; summary is the cell's metrics/summary.json.
+    is that of the kept epoch, averaged over folds; others are those of leaderboard.metrics, made_from those of
+    leaderboard.provenance; summary is the cell's metrics/summary.json.
     """
     recipe = load_recipe(name)
-    own = recipe.params | (yaml.safe_load(HONEST.read_text())["params"] | recipe.honest if protocol == "honest" else {})
+    own = recipe.changes(protocol)
     split = json.loads((folder / "metrics/split.json").read_text())
     tested = [fold["test"] for fold in split["tables"].values()]
     history = read_table(folder / "metrics/plots/history.csv")
     return {
         "recipe": name,
         "protocol": protocol,
+        "made_from": made_from(folder),
         "changed": {key: value for key, value in changes.items() if key not in own or own[key] != value},
         "weights": json.loads((folder / "data/weights/weights.json").read_text())["origin"],
         "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
@@ -118,7 +118,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "leaked_test_pictures": split["leaks"]["test_pictures"],
         **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),
-        "others": other_figures(folder, recipe.figures()),
+        "others": other_metrics(folder, recipe.metrics()),
         "train": json.loads((folder / "metrics/train.json").read_text()),
         "summary": json.loads((folder / "metrics/summary.json").read_text()),
     }

@@ -18,8 +18,8 @@ from stages.slices.dimensions import CONTRAST
 BINS = 15  # of the calibration error, which nobody reports of validation pictures
 
 
-def other_figures(folder: Path, asked: Container[str]) -> dict[str, dict]:
-    """Figure -> {"mean": value}, by names as in metrics/summary.json, averaged over folds.
+def other_metrics(folder: Path, asked: Container[str]) -> dict[str, dict]:
+    """Metric -> {"mean": value}, by names as in metrics/summary.json, averaged over folds.
 
     best_accuracy: the highest that an epoch has on the validation pictures, since no test picture is looked at while training;
     validation_macro_f1, validation_balanced_accuracy, validation_macro_precision: of the kept epoch;
@@ -29,12 +29,12 @@ def other_figures(folder: Path, asked: Container[str]) -> dict[str, dict]:
     """
     with contextlib.chdir(folder):
         history = read_table("metrics/plots/history.csv")
-        figures = {"best_accuracy": history.groupby(["fold", "seed"]).validation_accuracy.max().mean()}
-        figures |= {f"validation_{name}": value for name, value in _scores(read_table(VALIDATION_PREDICTIONS)).items()}
+        metrics = {"best_accuracy": history.groupby(["fold", "seed"]).validation_accuracy.max().mean()}
+        metrics |= {f"validation_{name}": value for name, value in _scores(read_table(VALIDATION_PREDICTIONS)).items()}
         if "train_accuracy" in asked and MODELS.is_dir():
-            figures["train_accuracy"] = _train_accuracy()
+            metrics["train_accuracy"] = _train_accuracy()
         by_contrast = _by_contrast(read_table(PREDICTIONS))
-    return {name: {"mean": float(value)} for name, value in figures.items()} | by_contrast
+    return {name: {"mean": float(value)} for name, value in metrics.items()} | by_contrast
 
 
 def _scores(table: pd.DataFrame) -> dict[str, float]:

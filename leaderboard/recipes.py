@@ -21,7 +21,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Recipe(Section):
-    """One system. Figures are named and nested as in metrics/summary.json; percentages are written as shares."""
+    """One system. Metrics are named and nested as in metrics/summary.json; percentages are written as shares."""
 
     document: Document = Field(description="where it was published")
     table: str = Field(description="the table or sentence in the document")
@@ -34,7 +34,12 @@ class Recipe(Section):
     weights_needed: str = Field(default="", description="the pretrained weights that have to come from a hub")
     missing: str = Field(default="", description="what the pipeline cannot do yet and the system needs")
 
-    def figures(self) -> dict[str, float | None]:
+    def changes(self, protocol: str) -> dict[str, Any]:
+        """Dotted key -> value, all that it sets differently from params.yaml under a protocol."""
+        honest = yaml.safe_load(HONEST.read_text())["params"] | self.honest if protocol == "honest" else {}
+        return self.params | honest
+
+    def metrics(self) -> dict[str, float | None]:
         """Metric, or `<class>.<metric>`, -> published figure; accuracy comes first, None if it was not published."""
         flat = {"accuracy": None}
         for name, value in self.reported.items():

@@ -1,4 +1,4 @@
-"""Every published figure beside ours, under the authors' protocol and under the honest one: metrics/leaderboard.csv, .json and a picture.
+"""Every published metric beside ours, under the authors' protocol and under the honest one: metrics/leaderboard.csv and a plot.
 
 A cell that was not run is empty, and its note says by which command it is run; nothing is estimated.
 """
@@ -10,56 +10,60 @@ from pathlib import Path
 import pandas as pd
 
 from leaderboard.plot import draw
+from leaderboard.provenance import Checkout
 from leaderboard.recipes import PROTOCOLS, Recipe, load_recipes
-from stages.catalog import write_metrics, write_table
+from stages.catalog import write_table
 
 RESULTS = Path("leaderboard/results")
 LOSSES = ("train_loss", "validation_loss")
 BY_LEAK = ("accuracy_of_leaked", "accuracy_of_clean")
 COLUMNS = [
-    "recipe", "document", "table", "metric", "published", "same_protocol", "honest", "honest_low", "honest_high", "leaked_share", "note",
+    "recipe", "document", "table", "metric", "published", "same_protocol", "honest", "honest_low", "honest_high", "leaked_share", "note", "state",
 ]  # fmt: skip
 
 
 def main() -> None:
     table = collect(load_recipes(), RESULTS)
     write_table(table, "metrics/leaderboard.csv")
-    records = table.astype(object).where(table.notna(), None).to_dict("records")
-    write_metrics({"rows": records}, "metrics/leaderboard.json")
     Path("metrics/plots").mkdir(exist_ok=True)
     accuracy = table[table.metric == "accuracy"]
     draw(accuracy, {name for name in accuracy.recipe if changes(name, RESULTS)}, Path("metrics/plots/leaderboard.png"))
-    print(f"{len(accuracy)} systems; {accuracy.same_protocol.notna().sum()} run as published, {accuracy.honest.notna().sum()} honestly")
+    print(
+        f"{accuracy.same_protocol.notna().sum()} of {len(accuracy)} systems run as published, {accuracy.honest.notna().sum()} honestly; {states(table)}"
+    )
 
 
 def collect(recipes: dict[str, Recipe], folder: Path) -> pd.DataFrame:
-    """COLUMNS, a row a system and figure; what was not published, not run or is not computed here is NaN.
+    """COLUMNS, a row a system and metric; what was not published, not run or is not computed here is NaN.
 
     folder holds a `<recipe>-<protocol>.json` of leaderboard.cell for each cell that was run. leaked_share is the share of the
     test pictures under the authors' protocol of which a copy is in the training; BY_LEAK, what it buys: the accuracy on those and
     on the others, has rows where there are any. The recipe's own note stands in the row of
-    accuracy, which every system has; what was not run, or differently, in all of its rows.
+    accuracy, which every system has; what was not run, or differently, in all of its rows. state is current or older, by leaderboard.provenance,
+    older if one of the two results is; empty where neither was run.
     """
-    rows = []
+    rows, checkout = [], Checkout()
     for name, recipe in recipes.items():
         results = {protocol: _result(folder / f"{name}-{protocol}.json") for protocol in PROTOCOLS}
         same, honest = results["same"], results["honest"]
+        current = [checkout.is_current(result, recipe) for result in results.values() if result]
         shared = {"recipe": name, "document": recipe.document, "table": recipe.table}
         leaked = same["leaked_test_pictures"] / same["test_pictures"] if same else None
-        state = [*_deviations(results), *_not_run(name, recipe, results)]
-        figures = recipe.figures() | (dict.fromkeys(BY_LEAK) if leaked else {})
-        for metric, published in figures.items():
-            figure = _figure(honest, metric)
-            note = " ".join(filter(None, [recipe.note if metric == "accuracy" else "", *state]))
+        run = [*_deviations(results), *_not_run(name, recipe, results)]
+        metrics = recipe.metrics() | (dict.fromkeys(BY_LEAK) if leaked else {})
+        for metric, published in metrics.items():
+            value = _value(honest, metric)
+            note = " ".join(filter(None, [recipe.note if metric == "accuracy" else "", *run]))
             rows.append(
                 shared
                 | {
                     "metric": metric,
                     "published": published,
-                    "same_protocol": _figure(same, metric).get("mean"),
-                    "honest": figure.get("mean"),
+                    "same_protocol": _value(same, metric).get("mean"),
+                    "honest": value.get("mean"),
                 }
-                | {"honest_low": figure.get("low"), "honest_high": figure.get("high"), "leaked_share": leaked, "note": note}
+                | {"honest_low": value.get("low"), "honest_high": value.get("high"), "leaked_share": leaked, "note": note}
+                | {"state": "" if not current else "current" if all(current) else "older"}
             )
     numbers = COLUMNS[COLUMNS.index("published") : COLUMNS.index("note")]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).round(6)
@@ -71,6 +75,12 @@ def changes(recipe: str, folder: Path, protocols: Sequence[str] = PROTOCOLS) -> 
     return list(dict.fromkeys(f"{key}={value}" for result in results for key, value in result["changed"].items()))
 
 
+def states(table: pd.DataFrame) -> str:
+    """How many systems of a leaderboard are current, older and not run."""
+    count = table[table.metric == "accuracy"].state.value_counts()
+    return f"{count.get('current', 0)} current, {count.get('older', 0)} older, {count.get('', 0)} not run"
+
+
 def _result(path: Path) -> dict | None:
     """What a cell came to, or None where it was not run on real pictures."""
     if not path.is_file():
@@ -79,12 +89,12 @@ def _result(path: Path) -> dict | None:
     return None if result["summary"]["demonstration"] else result
 
 
-def _figure(result: dict | None, metric: str) -> dict:
-    """mean, and low and high where there is an interval, of one figure; empty where it is not known."""
+def _value(result: dict | None, metric: str) -> dict:
+    """mean, and low and high where there is an interval, of one metric; empty where it is not known."""
     if not result:
         return {}
     summary = result["summary"]
-    for cell in (summary, result.get("others", {})):
+    for cell in (summary, result["others"]):
         for part in metric.rsplit(".", 1):
             cell = cell.get(part, {})
         if cell:
@@ -95,15 +105,15 @@ def _figure(result: dict | None, metric: str) -> dict:
         return {"mean": result[metric]}
     average, _, kind = metric.partition("_")
     values = {name: value[kind]["mean"] for name, value in summary.items() if isinstance(value, dict) and kind in value}
-    # A figure of a class that was never predicted, or never tested, may not be defined: the average is over the others.
+    # A metric of a class that was never predicted, or never tested, may not be defined: the average is over the others.
     weights = {name: _weight(average, result, name) for name, value in values.items() if value is not None}
     total = sum(weights.values())
     return {"mean": sum(weights[name] * values[name] for name in weights) / total} if total else {}
 
 
 def _weight(average: str, result: dict, label: str) -> int:
-    """Of a class in an average over classes: each the same, or by its test pictures, where a result has them."""
-    return {"macro": 1, "weighted": result.get("test_labels", {}).get(label, 0)}.get(average, 0)
+    """Of a class in an average over classes: each the same, or by its test pictures."""
+    return {"macro": 1, "weighted": result["test_labels"].get(label, 0)}.get(average, 0)
 
 
 def _deviations(results: dict[str, dict | None]) -> list[str]:

@@ -30,6 +30,14 @@ def test_one_command_trains_and_scores_both_protocols_and_the_second_repeats_not
     params = yaml.safe_load((checkout / f"leaderboard/runs/{NAME}-honest/params.yaml").read_text())
     assert params["split"]["group_by"] == "patient" and params["split"]["protocol"] == "holdout"
 
+    lock = yaml.safe_load((checkout / f"leaderboard/runs/{NAME}-same/dvc.lock").read_text())["stages"]
+    read = {dep["path"]: dep["md5"] for stage in ("train", "evaluate", "aggregate") for dep in lock[stage]["deps"]}
+    hashes = same["made_from"]["checkout"] | same["made_from"]["data"]
+    assert {path: md5 for path, md5 in read.items() if path in hashes} == {path: hashes[path] for path in read.keys() & hashes.keys()}
+    made = {out["path"] for stage in ("train", "evaluate", "aggregate") for out in lock[stage]["outs"]}
+    assert read.keys() - made <= hashes.keys(), "all that the three stages read and none of them wrote"
+    assert same["made_from"]["data"].keys() <= read.keys()
+
     assert same["changed"].keys() == {change.split("=")[0] for change in SMALL}, "not what the recipe says itself"
 
     again = run(sys.executable, "-m", "leaderboard.cell", NAME, "--protocol", "same", "--set", *SMALL, cwd=checkout)

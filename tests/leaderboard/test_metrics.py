@@ -1,4 +1,4 @@
-"""The figures beside the summary, of tables small enough to count by hand."""
+"""The metrics beside the summary, of tables small enough to count by hand."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from leaderboard.metrics import other_figures
+from leaderboard.metrics import other_metrics
 from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, write_table
 from stages.model import create_model
 
@@ -31,12 +31,12 @@ def cell(tmp_path):
 
 
 def test_of_validation_pictures_and_by_contrast(cell):
-    figures = other_figures(cell, ())
-    assert figures.pop("best_accuracy") == {"mean": pytest.approx((0.9 + 0.7) / 2)}
-    assert figures.pop("validation_balanced_accuracy")["mean"] == pytest.approx((2 / 3 + 1) / 2)
-    assert figures.pop("validation_macro_precision")["mean"] == pytest.approx((1 + 1 / 2) / 2)
-    assert figures.pop("validation_macro_f1")["mean"] == pytest.approx((0.8 + 2 / 3) / 2)
-    assert figures == {name: {"accuracy": {"mean": share}} for name, share in {"T1": 1, "T1C+": 0.5, "T2": 1}.items()}
+    metrics = other_metrics(cell, ())
+    assert metrics.pop("best_accuracy") == {"mean": pytest.approx((0.9 + 0.7) / 2)}
+    assert metrics.pop("validation_balanced_accuracy")["mean"] == pytest.approx((2 / 3 + 1) / 2)
+    assert metrics.pop("validation_macro_precision")["mean"] == pytest.approx((1 + 1 / 2) / 2)
+    assert metrics.pop("validation_macro_f1")["mean"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert metrics == {name: {"accuracy": {"mean": share}} for name, share in {"T1": 1, "T1C+": 0.5, "T2": 1}.items()}
 
 
 def test_on_the_training_pictures_where_it_is_asked_for_and_the_models_are_there(cell):
@@ -46,7 +46,7 @@ def test_on_the_training_pictures_where_it_is_asked_for_and_the_models_are_there
     write_table(pd.concat([samples, made, samples.assign(role="test", label="b")]), cell / SAMPLES)
     write_table(pd.DataFrame({"image_id": names}), cell / INDEX)
     np.save(cell / PIXELS, np.zeros((4, 32, 32), np.uint8))
-    assert "train_accuracy" not in other_figures(cell, {"train_accuracy"}), "no models: of a machine that left them there"
+    assert "train_accuracy" not in other_metrics(cell, {"train_accuracy"}), "no models: of a machine that left them there"
 
     model = create_model("mobilenetv3_small_050", 2, image_size=32)
     torch.nn.init.zeros_(model.classifier.weight)
@@ -63,5 +63,5 @@ def test_on_the_training_pictures_where_it_is_asked_for_and_the_models_are_there
         "std": [0.5] * 3,
     }
     (cell / MODELS / "model.json").write_text(json.dumps(about))
-    assert other_figures(cell, {"train_accuracy"})["train_accuracy"] == {"mean": 0.75}
-    assert "train_accuracy" not in other_figures(cell, ()), "a pass over all pictures, so only where it is published"
+    assert other_metrics(cell, {"train_accuracy"})["train_accuracy"] == {"mean": 0.75}
+    assert "train_accuracy" not in other_metrics(cell, ()), "a pass over all pictures, so only where it is published"

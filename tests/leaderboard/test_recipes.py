@@ -64,7 +64,7 @@ def test_every_system_of_every_document_has_a_recipe_and_nothing_else_has():
 
 @pytest.mark.parametrize("document", ACCURACY)
 def test_published_accuracies_are_those_of_the_document(document):
-    published = {name: recipe.figures()["accuracy"] for name, recipe in RECIPES.items() if recipe.document == document}
+    published = {name: recipe.metrics()["accuracy"] for name, recipe in RECIPES.items() if recipe.document == document}
     assert published == {f"{document}-{system}": figure for system, figure in ACCURACY[document].items()}
 
 
