@@ -137,7 +137,7 @@ def on_ray(address: str, nodes: int, name: str, epochs: int, trainings: int) -> 
 def _drive(address: str, nodes: int, name: str, epochs: int, trainings: int) -> dict[str, float]:
     os.environ["RAY_ADDRESS"] = address
     from leaderboard.grid.cluster import connected, ray, value_of
-    from leaderboard.grid.saved import Saved
+    from leaderboard.grid.finished import Saved
     from leaderboard.grid.training import train
 
     with connected(1), tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,10 @@
 import shutil
 import subprocess
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -64,6 +67,11 @@ def with_params(content: dict, changes: dict, origin: str) -> dict:
             raise SystemExit(f"{origin}: params.yaml has no {key}")
         section[name] = value
     return content
+
+
+def look_up(content: dict, key: str) -> Any:
+    """The value of a dotted key in the content of a params.yaml."""
+    return reduce(getitem, key.split("."), content)
 
 
 def shrink_phantom(folder: Path) -> None:

@@ -21,21 +21,17 @@ import yaml
 from harness.layout import lay_out, set_params
 from leaderboard.metrics import other_metrics
 from leaderboard.provenance import made_from
-from leaderboard.recipes import PROTOCOLS, Recipe, load_recipe
+from leaderboard.recipes import PROTOCOLS, RESULTS, RUNS, Recipe, load_recipe
 from stages.catalog import CLUSTERS, FOLDS, PREDICTIONS, read_table, write_metrics
 from stages.params import load_params
 
-RUNS, RESULTS = Path("leaderboard/runs"), Path("leaderboard/results")
 NEEDED = (".dvc/", ".dvcignore", "data/", "dvc.yaml", "params.yaml", "stages/")  # of the checkout, to run the stages
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m leaderboard.cell", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", help="a system of recipes/")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="a further difference from params.yaml, said in the result"
-    )
+    add_options(parser)
     arguments = parser.parse_args()
 
     recipe = load_recipe(arguments.name)
@@ -44,6 +40,14 @@ def main() -> None:
     changes = parse(arguments.set)
     for protocol in [arguments.protocol] if arguments.protocol else PROTOCOLS:
         run(arguments.name, recipe, protocol, changes)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What all commands for cells take."""
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="a further difference of recipes from params.yaml, said in the results"
+    )
 
 
 def run(name: str, recipe: Recipe, protocol: str, changes: dict[str, Any]) -> None:

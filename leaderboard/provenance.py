@@ -13,7 +13,7 @@ import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from harness.layout import with_params
+from harness.layout import look_up, with_params
 from leaderboard.recipes import Recipe
 
 SCORED = ("train", "evaluate", "aggregate")  # what makes a result of data and pretrained weights
@@ -63,7 +63,7 @@ class Checkout:
 def read_inputs(folder: Path) -> Inputs:
     """Of the pipeline in a folder, as its dvc.yaml, dvc.lock and files are."""
     with Repo(folder) as repo:
-        stages = repo.stage.collect("dvc.yaml:aggregate", with_deps=True)
+        stages = repo.stage.collect(f"{folder / 'dvc.yaml'}:aggregate", with_deps=True)
         written = {out.def_path: out.hash_info.value for stage in stages for out in stage.outs if stage.name not in SCORED}
         own = {out.def_path for stage in stages for out in stage.outs if stage.name in SCORED}
         files, keys, read = {}, set(), set()
@@ -79,15 +79,9 @@ def read_inputs(folder: Path) -> Inputs:
 
 
 def _checkout(inputs: Inputs, params: dict, sources: dict) -> dict[str, str]:
-    chosen = {key: _look_up(params, key) for key in inputs.keys}
+    chosen = {key: look_up(params, key) for key in inputs.keys}
     registered = {name: {part: sources[name][part] for part in ("archive", "folders")} for name in params["data"]["sources"]}
     return inputs.files | {PARAMS: _md5(chosen), SOURCES: _md5(registered)}
-
-
-def _look_up(params: dict, key: str) -> Any:
-    for part in key.split("."):
-        params = params[part]
-    return params
 
 
 def _md5(content: Any) -> str:

@@ -1,4 +1,4 @@
-"""Cells made ready: laid out in their folders, their data and weights made by DVC; or the reason why not."""
+"""What DVC makes of cells before and after their trainings: data and weights, or the reason why not; and scores."""
 
 import os
 import shutil
@@ -51,3 +51,21 @@ def reproduce(folder: Path, stages: list[str], environment: dict[str, str]) -> N
     """Run stages of a cell, and what they need, as far as they are not up to date; raises NotReady."""
     stages = sorted(stages, key=lambda name: name != "weights")  # nothing else is made for a cell whose weights cannot be had
     dvc(folder, "repro", *stages, environment=environment)
+
+
+def make_ready(folder: Path, environment: dict[str, str]) -> bool:
+    """Make the inputs of a cell's train stage; whether DVC has its outputs, in the folder or in its run cache, and has put them there."""
+    reproduce(folder, ["weights", "balance", "preprocess"], environment)
+    try:
+        dvc(folder, "repro", "--single-item", "train", environment=environment, stages=False)
+    except NotReady:
+        return False
+    return True
+
+
+def score(folder: Path, environment: dict[str, str], commit: bool) -> None:
+    """Run evaluate and aggregate, after DVC has taken the outputs of train as its own, if asked to, with the cores and GPU of the task."""
+    given = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES") if name in os.environ}
+    if commit:
+        dvc(folder, "commit", "--force", "train", environment=environment)
+    dvc(folder, "repro", "aggregate", environment=environment | given)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from stages.params import Number, Positive, Section, mistakes
 
 FOLDER = Path("recipes")
+RUNS, RESULTS = Path("leaderboard/runs"), Path("leaderboard/results")  # <recipe>-<protocol>/ and <recipe>-<protocol>.json
 HONEST = FOLDER / "honest.yaml"
 PARTS = ("demo", "honest")  # files there that are no system: they only hold params
 PROTOCOLS = ("same", "honest")

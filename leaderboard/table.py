@@ -11,10 +11,9 @@ import pandas as pd
 
 from leaderboard.plot import draw
 from leaderboard.provenance import Checkout
-from leaderboard.recipes import PROTOCOLS, Recipe, load_recipes
+from leaderboard.recipes import PROTOCOLS, RESULTS, Recipe, load_recipes
 from stages.catalog import write_table
 
-RESULTS = Path("leaderboard/results")
 LOSSES = ("train_loss", "validation_loss")
 BY_LEAK = ("accuracy_of_leaked", "accuracy_of_clean")
 COLUMNS = [

@@ -8,8 +8,8 @@ import re
 import subprocess
 import sys
 
-from leaderboard.recipes import load_recipes
-from leaderboard.table import RESULTS, collect, states
+from leaderboard.recipes import RESULTS, load_recipes
+from leaderboard.table import collect, states
 from stages.params import load_params
 
 

@@ -8,8 +8,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.markers import replace_part
-from leaderboard.recipes import FOLDER
-from leaderboard.table import BY_LEAK, RESULTS, changes
+from leaderboard.recipes import FOLDER, RESULTS
+from leaderboard.table import BY_LEAK, changes
 from stages.report.sections.summary import NAMES
 
 TEMPLATES = Path(__file__).with_name("templates")

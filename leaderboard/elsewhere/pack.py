@@ -21,11 +21,12 @@ from typing import Any
 import yaml
 
 from harness import processes
-from leaderboard.cell import RESULTS, environment, parse
+from harness.layout import look_up
+from leaderboard.cell import add_options, environment, parse
 from leaderboard.elsewhere import run
 from leaderboard.elsewhere.run import DEFAULT, add, digest
 from leaderboard.ready import NotReady, lay_out_if_whole, reproduce
-from leaderboard.recipes import PROTOCOLS, load_recipe, load_recipes
+from leaderboard.recipes import PROTOCOLS, RESULTS, load_recipe, load_recipes
 from stages.params import Section
 
 ARCHIVE = Path("packed.tar.bz2")
@@ -47,14 +48,7 @@ def main() -> None:
         prog="python -m leaderboard.elsewhere.pack", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="recipes, or default")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a further difference of the recipes from params.yaml, said in the results",
-    )
+    add_options(parser)
     arguments = parser.parse_args()
 
     protocols = [arguments.protocol] if arguments.protocol else PROTOCOLS
@@ -125,7 +119,7 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
     return folder, Cell(
         changes=changes,
         stages=elsewhere,
-        params={key: _look_up(params, key) for key in entries if isinstance(key, str)},
+        params={key: look_up(params, key) for key in entries if isinstance(key, str)},
         files={path: digest(folder / path) for path in _files(folder, needed.union(BESIDE))},
         results=written,
     )
@@ -148,12 +142,6 @@ def _stages_elsewhere(default: bool) -> list[str]:
 def _outs(stage: dict) -> list[str]:
     entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
-def _look_up(params: dict, key: str) -> Any:
-    for part in key.split("."):
-        params = params[part]
-    return params
 
 
 def _files(folder: Path, paths: Iterable[str]) -> list[str]:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from leaderboard.cell import RESULTS, result
+from leaderboard.cell import result
 from leaderboard.elsewhere.pack import BESIDE, Cell, cell_name, prepare, results
 from leaderboard.elsewhere.run import DEFAULT, MODELS
 from leaderboard.ready import NotReady
-from leaderboard.recipes import PROTOCOLS, load_recipes
+from leaderboard.recipes import PROTOCOLS, RESULTS, load_recipes
 from stages.catalog import write_metrics
 from stages.params import Section
 

@@ -12,8 +12,8 @@ import sys
 from fnmatch import filter as matching
 from typing import Any
 
-from leaderboard.cell import RESULTS, parse
-from leaderboard.recipes import FOLDER, PROTOCOLS, load_recipe, load_recipes
+from leaderboard.cell import add_options, parse
+from leaderboard.recipes import FOLDER, PROTOCOLS, RESULTS, load_recipe, load_recipes
 
 
 def main() -> None:
@@ -21,12 +21,9 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", help="recipes, or patterns such as 'ours-lite0-*'; without any, those cells that have no result"
     )
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="only one of them")
+    add_options(parser)
     parser.add_argument("--folds", nargs="+", type=int, metavar="FOLD", help="train only these; a cell has its result once it has all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="train.seeds, said in the results")
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="a further difference from params.yaml, said in the results"
-    )
     parser.add_argument("--cores", type=int, default=1, help="of a training (1)")
     parser.add_argument("--gpu-memory", type=float, default=16, metavar="GB", help="of each GPU, where there are any (16)")
     arguments = parser.parse_args()

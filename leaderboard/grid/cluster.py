@@ -16,7 +16,7 @@ import ray  # noqa: E402
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from leaderboard.grid.outcome import Failed  # noqa: E402
+from leaderboard.grid.finished import Failed  # noqa: E402
 from leaderboard.ready import NotReady  # noqa: E402
 
 

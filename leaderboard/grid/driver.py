@@ -19,15 +19,14 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from leaderboard.cell import RESULTS, environment, result
-from leaderboard.grid.by_dvc import make_ready, score
+from leaderboard.cell import environment, result
 from leaderboard.grid.cluster import connected, on_this_node, value_of
-from leaderboard.grid.outcome import Failed, Finished
-from leaderboard.grid.saved import Saved
+from leaderboard.grid.finished import Failed, Finished, Saved
+from leaderboard.grid.journal import DONE, FAILED, LEFT_OUT, Journal, Row
 from leaderboard.grid.share import gpu_share
-from leaderboard.grid.table import DONE, FAILED, LEFT_OUT, Row, Table
 from leaderboard.grid.training import train
-from leaderboard.ready import NotReady, lay_out_if_whole
+from leaderboard.ready import NotReady, lay_out_if_whole, make_ready, score
+from leaderboard.recipes import RESULTS
 from stages.catalog import MODELS, PIXELS, write_metrics
 from stages.device import pick_precision
 from stages.params import Params, load_params
@@ -70,7 +69,7 @@ class Grid:
         """chosen: (recipe, protocol); folds: train only these, None for all; cores: of a training; gpu_memory: bytes of each GPU."""
         self.waiting = [Cell(*pair) for pair in reversed(chosen)]
         self.changes, self.folds, self.cores, self.gpu_memory = changes, folds, cores, gpu_memory
-        self.table, self.results = Table(), []
+        self.journal, self.results = Journal(), []
         self.runs: dict[str, Run] = {}
         self.stored: dict[str, ray.ObjectRef] = {}  # pixels and weights, by the hash that DVC has of them
         self.tasks: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
@@ -107,7 +106,7 @@ class Grid:
             try:
                 cell.folder = lay_out_if_whole(cell.recipe, cell.protocol, self.changes).absolute()
             except (NotReady, SystemExit) as why:
-                self.table.add(Row([cell.name], LEFT_OUT, reason=str(why)))
+                self.journal.add(Row([cell.name], LEFT_OUT, reason=str(why)))
                 continue
             self.tasks[self.make_ready.remote(cell.folder, environment())] = partial(self.is_ready, cell)
             return
@@ -120,7 +119,7 @@ class Grid:
                 self.tasks[self.score.remote(cell.folder, environment(), commit=False)] = partial(self.is_scored, cell, None)
                 return
         except Failed as why:
-            self.table.add(Row([cell.name], LEFT_OUT, reason=str(why)))
+            self.journal.add(Row([cell.name], LEFT_OUT, reason=str(why)))
             return
         with contextlib.chdir(cell.folder):
             params, samples = load_params(), read_samples()
@@ -134,7 +133,7 @@ class Grid:
         run = self.runs[key]
         run.names.append(cell.name)
         run.unscored.append(cell)
-        self.table.write()
+        self.journal.write()
         if new:
             self.begin_trainings(run, samples, inputs, precision)
         elif not run.missing:
@@ -170,7 +169,7 @@ class Grid:
                 self.note(run, finished)
         except Failed as why:
             for fold, seed in pairs:
-                self.table.add(Row(run.names, FAILED, fold, seed, reason=str(why)))
+                self.journal.add(Row(run.names, FAILED, fold, seed, reason=str(why)))
 
     def say(self, run: Run, finished: Finished) -> None:
         """A line for a training where no terminal shows the bar, as in the log of a batch job."""
@@ -180,7 +179,7 @@ class Grid:
 
     def note(self, run: Run, finished: Finished) -> None:
         """A training is there; the last one of a run lets its cells be scored."""
-        self.table.add(Row(run.names, DONE, *finished.pair, round(finished.about["seconds"], 2), finished.about["node"]))
+        self.journal.add(Row(run.names, DONE, *finished.pair, round(finished.about["seconds"], 2), finished.about["node"]))
         run.missing.remove(finished.pair)
         if not run.missing:
             for cell in run.unscored:
@@ -199,7 +198,7 @@ class Grid:
         try:
             value_of(ref)
         except Failed as why:
-            self.table.add(Row([cell.name], FAILED, reason=str(why)))
+            self.journal.add(Row([cell.name], FAILED, reason=str(why)))
             return
         target = RESULTS / f"{cell.name}.json"
         write_metrics(result(cell.folder, cell.recipe, cell.protocol, self.changes), target)
@@ -224,23 +223,23 @@ class Grid:
     def show(self) -> None:
         """Keep the one progress display up to date."""
         used = ray.cluster_resources().get("CPU", 0) - ray.available_resources().get("CPU", 0)
-        self.bar.set_postfix(running=round(used / self.cores), failed=self.table.count()[FAILED])
+        self.bar.set_postfix(running=round(used / self.cores), failed=self.journal.count()[FAILED])
 
     def report(self) -> bool:
         """Say what came of it; whether something failed, or nothing could be made ready."""
-        for row in self.table.rows:
+        for row in self.journal.rows:
             if row.state == FAILED:
                 which = f"fold {row.fold}, seed {row.seed}" if row.fold != "" else "its scores"
                 print(f"{', '.join(row.cells)}: {which} failed: {row.reason}")
         left_out = {}
-        for row in self.table.rows:
+        for row in self.journal.rows:
             if row.state == LEFT_OUT:
                 left_out.setdefault(row.reason, []).extend(row.cells)
         for reason, cells in left_out.items():
             print(f"{cells[0]}{f' and {len(cells) - 1} more are' if cells[1:] else ' is'} left out: {reason}")
-        count = self.table.count()
+        count = self.journal.count()
         print(
             f"{count[DONE]} trainings are done, {count[FAILED]} failed; {len(self.results)} cells have a result now, {count[LEFT_OUT]} are "
-            f"left out; {self.table.path.relative_to(Path.cwd())} has all of it."
+            f"left out; {self.journal.path.relative_to(Path.cwd())} has all of it."
         )
-        return count[FAILED] > 0 or count[LEFT_OUT] == len(self.table.rows) > 0
+        return count[FAILED] > 0 or count[LEFT_OUT] == len(self.journal.rows) > 0

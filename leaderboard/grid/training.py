@@ -10,7 +10,7 @@ import ray
 import torch
 from safetensors.torch import load
 
-from leaderboard.grid.outcome import Failed, Finished
+from leaderboard.grid.finished import Failed, Finished
 from stages.params import Params
 from stages.train.folds import Training
 from stages.train.memory import advise_on_memory

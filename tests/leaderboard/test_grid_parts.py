@@ -1,4 +1,4 @@
-"""The pieces of the grid that need no Ray: what is kept on disk, what a training needs of a GPU, the table."""
+"""The pieces of the grid that need no Ray: what is kept on disk, what a training needs of a GPU, the journal."""
 
 import os
 import sys
@@ -12,14 +12,12 @@ from small_cell import NAME, SMALL
 from synthetic import ROOT
 
 from leaderboard.cell import environment, parse
-from leaderboard.grid import table
+from leaderboard.grid import journal
 from leaderboard.grid.__main__ import choose
-from leaderboard.grid.by_dvc import make_ready
-from leaderboard.grid.outcome import Finished
-from leaderboard.grid.saved import Saved
+from leaderboard.grid.finished import Finished, Saved
+from leaderboard.grid.journal import DONE, FAILED, Journal, Row
 from leaderboard.grid.share import gpu_share, kept_for_backward, training_bytes
-from leaderboard.grid.table import DONE, FAILED, Row, Table
-from leaderboard.ready import lay_out_if_whole
+from leaderboard.ready import lay_out_if_whole, make_ready
 from stages.params import load_params
 from stages.train.folds import Trained
 
@@ -102,12 +100,12 @@ def test_a_training_needs_more_with_its_batch_its_size_and_its_parameters():
 
 
 def test_rows_of_other_cells_stay_and_twins_have_one_each(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "TABLE", tmp_path / "grid.csv")
-    first = Table()
+    monkeypatch.setattr(journal, "FILE", tmp_path / "grid.csv")
+    first = Journal()
     first.add(Row(["b-same", "c-same"], DONE, 0, 10, 1.5, "node"))
     first.add(Row(["a-same"], FAILED, 0, 2, reason="no, not today"))
     assert first.count() == {DONE: 1, FAILED: 1}
-    second = Table()
+    second = Journal()
     second.add(Row(["a-same"], DONE, 0, 2, 2.5, "node"))
     assert (tmp_path / "grid.csv").read_text().splitlines() == [
         "cell,fold,seed,state,seconds,node,reason",

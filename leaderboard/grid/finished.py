@@ -1,14 +1,20 @@
-"""What comes back from a node."""
+"""What comes back from a node, and is kept on disk until the outputs of its cells are written."""
 
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from stages.catalog import model_file
 from stages.train.folds import Trained
+
+SCRATCH = Path(".scratch/grid")
 
 
 class Failed(Exception):
@@ -49,3 +55,35 @@ class Finished:
     def trained(self) -> Trained:
         """Raises SafetensorError for a damaged file."""
         return Trained(**self.about["trained"], state=load(self.file))
+
+
+class Saved:
+    """The finished trainings of one run, by its key."""
+
+    def __init__(self, key: str):
+        self.folder = SCRATCH.absolute() / key
+
+    def save(self, finished: Finished) -> None:
+        """Keep a training; a kill in the middle leaves nothing of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / model_file(*finished.pair)
+        part = path.with_suffix(".part")
+        part.write_bytes(finished.file)
+        os.replace(part, path)
+
+    def load(self, fold: int, seed: int) -> Finished | None:
+        """A training that was kept, None if it was not, or is damaged."""
+        path = self.folder / model_file(fold, seed)
+        if not path.exists():
+            return None
+        finished = Finished(path.read_bytes())
+        try:
+            finished.trained()
+        except SafetensorError:
+            print(f"{path} is damaged: this training begins anew")
+            return None
+        return finished
+
+    def clear(self) -> None:
+        """Remove them, once the outputs of all cells that need them are there."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -5,9 +5,9 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 
-from leaderboard.cell import RUNS
+from leaderboard.recipes import RUNS
 
-TABLE = RUNS / "grid.csv"
+FILE = RUNS / "grid.csv"
 COLUMNS = ("cell", "fold", "seed", "state", "seconds", "node", "reason")
 DONE, FAILED, LEFT_OUT = "done", "failed", "left out"  # states; left out is what cannot be made ready here
 
@@ -25,16 +25,16 @@ class Row:
     reason: str = ""
 
 
-class Table:
+class Journal:
     """The rows of this run, in front of those that earlier ones left for other cells."""
 
     def __init__(self):
-        self.path = TABLE.absolute()
+        self.path = FILE.absolute()
         self.rows: list[Row] = []
         self.earlier = list(csv.DictReader(self.path.open(newline=""))) if self.path.exists() else []
 
     def add(self, row: Row) -> None:
-        """Take a row and write the table."""
+        """Take a row and write all."""
         self.rows.append(row)
         self.write()
 
