@@ -46,24 +46,14 @@ def collect(recipes: dict[str, Recipe], folder: Path) -> pd.DataFrame:
         results = {protocol: _result(folder / f"{name}-{protocol}.json") for protocol in PROTOCOLS}
         same, honest = results["same"], results["honest"]
         current = [checkout.is_current(result, recipe) for result in results.values() if result]
-        shared = {"recipe": name, "document": recipe.document, "table": recipe.table}
+        state = "" if not current else "current" if all(current) else "older"
         leaked = same["leaked_test_pictures"] / same["test_pictures"] if same else None
         run = [*_deviations(results), *_not_run(name, recipe, results)]
-        metrics = recipe.metrics() | (dict.fromkeys(BY_LEAK) if leaked else {})
-        for metric, published in metrics.items():
+        for metric, published in (recipe.metrics() | (dict.fromkeys(BY_LEAK) if leaked else {})).items():
             value = _value(honest, metric)
+            values = published, _value(same, metric).get("mean"), value.get("mean"), value.get("low"), value.get("high"), leaked
             note = " ".join(filter(None, [recipe.note if metric == "accuracy" else "", *run]))
-            rows.append(
-                shared
-                | {
-                    "metric": metric,
-                    "published": published,
-                    "same_protocol": _value(same, metric).get("mean"),
-                    "honest": value.get("mean"),
-                }
-                | {"honest_low": value.get("low"), "honest_high": value.get("high"), "leaked_share": leaked, "note": note}
-                | {"state": "" if not current else "current" if all(current) else "older"}
-            )
+            rows.append((name, recipe.document, recipe.table, metric, *values, note, state))
     numbers = COLUMNS[COLUMNS.index("published") : COLUMNS.index("note")]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).round(6)
 
