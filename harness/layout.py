@@ -39,20 +39,20 @@ def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = 
         if name.startswith(needed) and not result and Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, folder / name)
-    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     if recipe:
         apply_recipe(recipe, folder / "params.yaml")
 
 
 def apply_recipe(recipe: Path, params: Path) -> None:
     """Set the dotted keys under a recipe's params in a params.yaml."""
-    set_params(params, yaml.safe_load(recipe.read_text())["params"], str(recipe))
+    set_params(params, yaml.safe_load(recipe.read_text(encoding="utf-8"))["params"], str(recipe))
 
 
 def set_params(params: Path, changes: dict, origin: str) -> None:
     """Set dotted keys in a params.yaml; an unknown key is an error that names it and where it came from."""
-    content = with_params(yaml.safe_load(params.read_text()), changes, origin)
-    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    content = with_params(yaml.safe_load(params.read_text(encoding="utf-8")), changes, origin)
+    params.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def with_params(content: dict, changes: dict, origin: str) -> dict:
@@ -77,6 +77,6 @@ def look_up(content: dict, key: str) -> Any:
 def shrink_phantom(folder: Path) -> None:
     """Let the synthetic set have five patients a class."""
     path = folder / "data/sources.yaml"
-    sources = yaml.safe_load(path.read_text())
+    sources = yaml.safe_load(path.read_text(encoding="utf-8"))
     sources["phantom"]["archive"]["phantom"]["patients_per_class"] = 5
-    path.write_text(yaml.safe_dump(sources))
+    path.write_text(yaml.safe_dump(sources), encoding="utf-8")

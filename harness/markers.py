@@ -6,7 +6,7 @@ from pathlib import Path
 
 def replace_part(path: Path, name: str, text: str) -> None:
     """Put text between <!-- name --> and <!-- /name --> of a Markdown file."""
-    path.write_text(with_part(path.read_text(), name, text))
+    path.write_text(with_part(path.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 
 def with_part(document: str, name: str, text: str) -> str:

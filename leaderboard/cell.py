@@ -84,16 +84,16 @@ def share_cache(folder: Path) -> None:
     """Let a cell's DVC use the checkout's cache, by links where the file system has them."""
     cache = subprocess.run(["dvc", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
     config = f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n    type = reflink,hardlink,copy\n"
-    (folder / ".dvc/config.local").write_text(config)
+    (folder / ".dvc/config.local").write_text(config, encoding="utf-8")
 
 
 def cache_all(pipeline: Path) -> None:
     """Let DVC cache every plain output: of a stage with one that git keeps instead it remembers no run, so each cell would run it again."""
-    content = yaml.safe_load(pipeline.read_text())
+    content = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
     for stage in content["stages"].values():
         if "outs" in stage:
             stage["outs"] = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
-    pipeline.write_text(yaml.safe_dump(content, sort_keys=False))
+    pipeline.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> dict:
@@ -107,7 +107,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
     """
     recipe = load_recipe(name)
     own = recipe.changes(protocol)
-    split = json.loads((folder / "metrics/split.json").read_text())
+    split = json.loads((folder / "metrics/split.json").read_text(encoding="utf-8"))
     tested = [fold["test"] for fold in split["tables"].values()]
     history = read_table(folder / "metrics/plots/history.csv")
     return {
@@ -115,7 +115,7 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         "protocol": protocol,
         "made_from": made_from(folder),
         "changed": {key: value for key, value in changes.items() if key not in own or own[key] != value},
-        "weights": json.loads((folder / "data/weights/weights.json").read_text())["origin"],
+        "weights": json.loads((folder / "data/weights/weights.json").read_text(encoding="utf-8"))["origin"],
         "training_pictures": sum(fold["train"]["pictures"] for fold in split["tables"].values()),
         "test_pictures": sum(fold["pictures"] for fold in tested),
         "test_labels": dict(sum((Counter(fold["labels"]) for fold in tested), Counter())),
@@ -123,8 +123,8 @@ def result(folder: Path, name: str, protocol: str, changes: dict[str, Any]) -> d
         **_accuracy_by_leak(folder),
         "validation_accuracy": history[history.kept].validation_accuracy.mean(),
         "others": other_metrics(folder, recipe.metrics()),
-        "train": json.loads((folder / "metrics/train.json").read_text()),
-        "summary": json.loads((folder / "metrics/summary.json").read_text()),
+        "train": json.loads((folder / "metrics/train.json").read_text(encoding="utf-8")),
+        "summary": json.loads((folder / "metrics/summary.json").read_text(encoding="utf-8")),
     }
 
 

@@ -13,10 +13,10 @@ TARGET = Path("leaderboard/runs/code.txt")
 
 
 def main() -> None:
-    deps = yaml.safe_load(Path("leaderboard/dvc.yaml").read_text())["stages"]["code"]["deps"]
+    deps = yaml.safe_load(Path("leaderboard/dvc.yaml").read_text(encoding="utf-8"))["stages"]["code"]["deps"]
     files = sorted(file for dep in map(Path, deps) for file in (dep.rglob("*.py") if dep.is_dir() else [dep]))
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text("".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.as_posix()}\n" for file in files))
+    TARGET.write_text("".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.as_posix()}\n" for file in files), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _by_contrast(table: pd.DataFrame) -> dict[str, dict]:
 
 
 def _train_accuracy() -> float:
-    about = json.loads((MODELS / "model.json").read_text())
+    about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     samples = read_table(SAMPLES)
     pictures = samples[(samples.role == "train") & (samples.change == "")]
     pixels, row_of = np.load(PIXELS, mmap_mode="r"), {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}

@@ -31,8 +31,8 @@ class Inputs(NamedTuple):
 def made_from(folder: Path) -> dict[str, dict[str, str]]:
     """Of a finished cell: checkout, path -> md5 of what comes with the checkout, and data, path -> md5 of what its stages before train made."""
     inputs = read_inputs(folder)
-    params = yaml.safe_load((folder / PARAMS).read_text())
-    sources = yaml.safe_load((folder / SOURCES).read_text())
+    params = yaml.safe_load((folder / PARAMS).read_text(encoding="utf-8"))
+    sources = yaml.safe_load((folder / SOURCES).read_text(encoding="utf-8"))
     return {"checkout": _checkout(inputs, params, sources), "data": inputs.data}
 
 
@@ -44,7 +44,10 @@ class Checkout:
         if "made_from" not in result:
             return False
         changes = recipe.changes(result["protocol"]) | result["changed"]
-        params = with_params(self._params, changes, result["recipe"])
+        try:
+            params = with_params(self._params, changes, result["recipe"])
+        except SystemExit:  # it was run with a param that there is no more
+            return False
         return result["made_from"]["checkout"] == _checkout(self._inputs, params, self._sources)
 
     @cached_property
@@ -53,11 +56,11 @@ class Checkout:
 
     @cached_property
     def _params(self) -> dict:
-        return yaml.safe_load(Path(PARAMS).read_text())
+        return yaml.safe_load(Path(PARAMS).read_text(encoding="utf-8"))
 
     @cached_property
     def _sources(self) -> dict:
-        return yaml.safe_load(Path(SOURCES).read_text())
+        return yaml.safe_load(Path(SOURCES).read_text(encoding="utf-8"))
 
 
 def read_inputs(folder: Path) -> Inputs:

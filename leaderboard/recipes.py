@@ -37,7 +37,7 @@ class Recipe(Section):
 
     def changes(self, protocol: str) -> dict[str, Any]:
         """Dotted key -> value, all that it sets differently from params.yaml under a protocol."""
-        honest = yaml.safe_load(HONEST.read_text())["params"] | self.honest if protocol == "honest" else {}
+        honest = yaml.safe_load(HONEST.read_text(encoding="utf-8"))["params"] | self.honest if protocol == "honest" else {}
         return self.params | honest
 
     def metrics(self) -> dict[str, float | None]:
@@ -103,7 +103,7 @@ def load_recipe(name: str, folder: Path = FOLDER) -> Recipe:
 
 def _load(path: Path) -> dict[str, Recipe]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if "choices" in content:
             return Grid.model_validate(content).recipes(path.stem)
         return {path.stem: Recipe.model_validate(content)}

@@ -74,7 +74,7 @@ def _result(path: Path) -> dict | None:
     """What a cell came to, or None where it was not run on real pictures."""
     if not path.is_file():
         return None
-    result = json.loads(path.read_text())
+    result = json.loads(path.read_text(encoding="utf-8"))
     return None if result["summary"]["demonstration"] else result
 
 

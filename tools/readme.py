@@ -30,7 +30,9 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """Name of a part -> Markdown, from the metrics and results that are there now."""
-    dedupe, split, summary = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("dedupe", "split", "summary"))
+    dedupe, split, summary = (
+        json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in ("dedupe", "split", "summary")
+    )
     table = pd.read_csv("metrics/leaderboard.csv")
     shown = {"dedupe": dedupe, "split": split, "published": published(table), "ours": ours(table)} | of_summary(summary)
     return {name: render(name, shown) for name in PARTS}
@@ -63,7 +65,7 @@ def published(table: pd.DataFrame) -> list[dict]:
 
 def ours(table: pd.DataFrame) -> list[dict]:
     """The rows of our own systems, a set and a training each, of which one was run; table: metrics/leaderboard.csv."""
-    choices = yaml.safe_load((FOLDER / "ours.yaml").read_text())["choices"]
+    choices = yaml.safe_load((FOLDER / "ours.yaml").read_text(encoding="utf-8"))["choices"]
     accuracy = table[table.metric == "accuracy"].set_index("recipe")
 
     def value(protocol: str, *recipes: str) -> str:

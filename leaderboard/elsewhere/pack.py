@@ -63,7 +63,7 @@ def main() -> None:
 
 def is_done(result: Path) -> bool:
     """Whether a cell was run with the params of its recipe."""
-    return result.exists() and not json.loads(result.read_text())["changed"]
+    return result.exists() and not json.loads(result.read_text(encoding="utf-8"))["changed"]
 
 
 def pack(chosen: list[tuple[str, str]], changes: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ def prepare(recipe: str, protocol: str, changes: dict[str, Any]) -> tuple[Path, 
     needed = {dep for name in elsewhere for dep in stages[name]["deps"]}.difference(written) | registries
     reproduce(folder, [name for name in stages if needed & set(_outs(stages[name]))], environment())
 
-    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
     return folder, Cell(
         changes=changes,
         stages=elsewhere,
@@ -132,7 +132,7 @@ def results(default: bool) -> list[str]:
 
 
 def _pipeline() -> dict[str, dict]:
-    return yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    return yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def _stages_elsewhere(default: bool) -> list[str]:
@@ -152,7 +152,7 @@ def _files(folder: Path, paths: Iterable[str]) -> list[str]:
 
 def _modules(files: Iterable[Path]) -> set[str]:
     """Other people's modules that files import, wherever in them."""
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
     names = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
     names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"stages"}

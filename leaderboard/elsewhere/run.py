@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     deadline = time.monotonic() + 60 * arguments.minutes
-    manifest = json.loads((HERE / "manifest.json").read_text())
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     if missing := [name for name in manifest["modules"] if importlib.util.find_spec(name) is None]:
         sys.exit(f"Python modules are missing here: {', '.join(missing)}; bring their wheels along and install them with pip --no-index")
     torch, device = subprocess.run([sys.executable, "-c", DEVICE], check=True, capture_output=True, text=True).stdout.splitlines()
@@ -95,18 +95,18 @@ def run(name: str, cell: dict, machine: dict, deadline: float, quiet: bool) -> N
         if not (folder / path).is_file() or digest(folder / path) != packed:
             raise Failed(f"{path} is not the file that was packed")
     record = folder / "run.json"
-    ran = json.loads(record.read_text()) if record.exists() else {}
+    ran = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     for stage in cell["stages"]:
         if stage in ran:
             continue
         began = time.monotonic()
-        with (folder / "log.txt").open("a") if quiet else nullcontext() as log:
+        with (folder / "log.txt").open("a", encoding="utf-8") if quiet else nullcontext() as log:
             code = run_stage(stage, folder, deadline - began, log)
         if code:
             raise Failed(f"{stage} ended with {code} (see {folder / 'log.txt' if quiet else 'above'})")
         ran[stage] = machine | {"seconds": round(time.monotonic() - began, 1)}
         part = record.with_suffix(".part")
-        part.write_text(json.dumps(ran, indent=2))
+        part.write_text(json.dumps(ran, indent=2), encoding="utf-8")
         os.replace(part, record)
 
 

@@ -209,7 +209,7 @@ class Grid:
 
     def store_inputs(self) -> list[ray.ObjectRef]:
         """Pixels and weights of the cell in the working directory, in Ray's object store, once each content."""
-        lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"].values()
+        lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"].values()
         hashes = {out["path"]: out["md5"] for stage in lock for out in stage.get("outs", [])}
         hashed = [
             (hashes[PIXELS.as_posix()], np.asarray(np.load(PIXELS, mmap_mode="r"))),

@@ -31,7 +31,7 @@ class Journal:
     def __init__(self):
         self.path = FILE.absolute()
         self.rows: list[Row] = []
-        self.earlier = list(csv.DictReader(self.path.open(newline=""))) if self.path.exists() else []
+        self.earlier = list(csv.DictReader(self.path.open(newline="", encoding="utf-8"))) if self.path.exists() else []
 
     def add(self, row: Row) -> None:
         """Take a row and write all."""
@@ -44,7 +44,7 @@ class Journal:
         lines += [line for line in self.earlier if line["cell"] not in mine]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        with part.open("w", newline="") as file:
+        with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted(lines, key=lambda line: (line["cell"], str(line["fold"]).zfill(9), str(line["seed"]).zfill(9))))

@@ -31,12 +31,12 @@ def here(checkout, monkeypatch):
     before = {}
 
     def change(path: str, to) -> None:
-        before.setdefault(path, Path(path).read_text())
-        Path(path).write_text(to(before[path]))
+        before.setdefault(path, Path(path).read_text(encoding="utf-8"))
+        Path(path).write_text(to(before[path]), encoding="utf-8")
 
     yield change
     for path, text in before.items():
-        Path(path).write_text(text)
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def current(results: list[dict]) -> list[bool]:
@@ -81,6 +81,11 @@ def test_params_count_as_the_recipe_leaves_them(here, results):
     assert current(results) == [True, True], "no stage up to aggregate reads it"
     here("params.yaml", in_yaml(lambda params: params["merge"].update(max_rejected=99)))
     assert current(results) == [False, False]
+
+
+def test_a_param_that_is_gone_makes_a_result_older(here, results):
+    gone = [result | {"changed": result["changed"] | {"train.gone": 1}} for result in results]
+    assert current(gone) == [False, False]
 
 
 def test_the_recipe_of_the_protocol_counts(here, results):
