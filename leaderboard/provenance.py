@@ -83,7 +83,9 @@ def read_inputs(folder: Path) -> Inputs:
 
 def _checkout(inputs: Inputs, params: dict, sources: dict) -> dict[str, str]:
     chosen = {key: look_up(params, key) for key in inputs.keys}
-    registered = {name: {part: sources[name][part] for part in ("archive", "folders")} for name in params["data"]["sources"]}
+    registered = {
+        name: {part: sources[name][part] for part in ("archive", "folders")} for name in params["data"]["sources"] if name in sources
+    }
     return inputs.files | {PARAMS: _md5(chosen), SOURCES: _md5(registered)}
 
 
