@@ -26,25 +26,25 @@ readme: .venv/installed  ## the result tables of README.md and docs/recipes.md, 
 	python -m tools.readme
 
 recipe: .venv/installed  ## one published system: NAME=kazemi-resnet18-whole [PROTOCOL=same|honest] [SET="train.epochs=10 model.weights=none"]
-	python -m tools.recipe $(or $(NAME),$(error NAME is missing: make recipe NAME=kazemi-resnet18-whole)) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+	python -m leaderboard.cell $(or $(NAME),$(error NAME is missing: make recipe NAME=kazemi-resnet18-whole)) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
 
 grid: .venv/cluster/installed  ## recipes side by side, on this machine's cores or GPUs or on the Ray cluster of RAY_ADDRESS: all that has no result, or [RECIPES="kazemi-resnet18-whole ours-lite0-*"] [PROTOCOL=] [SET=] [ARGS="--folds 0 1 --seeds 0 1"]
-	PATH="$(CURDIR)/.venv/cluster/bin:$$PATH" python -m tools.grid $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET)) $(ARGS)
+	PATH="$(CURDIR)/.venv/cluster/bin:$$PATH" python -m leaderboard.grid $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET)) $(ARGS)
 
 leaderboard: .venv/installed  ## metrics/leaderboard.csv, of the recipes that have been run
-	dvc repro --single-item benchmarks/dvc.yaml:leaderboard
+	dvc repro --single-item leaderboard/dvc.yaml:code leaderboard/dvc.yaml:leaderboard
 
 pack: .venv/installed  ## packed.tar.bz2, to run on a machine with PyTorch, without network and DVC: all that was not run as its recipe says, or [RECIPES="kazemi-resnet18-whole default"] [PROTOCOL=] [SET=]
-	python -m tools.pack $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
+	python -m leaderboard.elsewhere.pack $(RECIPES) $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(SET),--set $(SET))
 
 unpack: .venv/installed  ## take in what that machine computed: ARCHIVE=results.tar.gz
-	python -m tools.unpack $(or $(ARCHIVE),$(error ARCHIVE is missing: make unpack ARCHIVE=results.tar.gz))
+	python -m leaderboard.elsewhere.unpack $(or $(ARCHIVE),$(error ARCHIVE is missing: make unpack ARCHIVE=results.tar.gz))
 
 bench: .venv/bench/installed  ## speed beside other libraries, in docs/benchmarks.md [ARGS="--threads 1 --rounds 1 --size 128"]
 	.venv/bench/bin/python -m benchmarks.speed $(ARGS)
 
 torture: .venv/torture/installed  ## inject faults into the pipeline, and what it survives in docs/reliability.md [ARGS="--only kill --tries 3"]
-	.venv/torture/bin/python -m tools.torture $(ARGS)
+	.venv/torture/bin/python -m benchmarks.torture $(ARGS)
 
 export: .venv/installed  ## the trained models as one folder, export/, for `python -m stages.predict`
 	python -m tools.export

@@ -33,8 +33,6 @@ class Archive(Section):
     slug: str = Field(pattern=r"^[^/]+/[^/]+$", description="<owner>/<name> on Kaggle; also the folder to look for in a mirror")
     version: int
     title: str
-    licence: str
-    attribution: str
     editions: list[Edition] = Field(default=[], description="contents that are accepted; empty accepts any")
     phantom: Phantom | None = Field(default=None, description="generated, not downloaded")
 
@@ -75,6 +73,8 @@ def folder_name(name: str) -> str:
 
 
 class Source(Section):
+    licence: str
+    attribution: str
     archive: Archive
     folders: Folders
 

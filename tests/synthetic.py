@@ -36,8 +36,10 @@ def lay_out_project(folder: Path, sources: dict) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["data"]["sources"] = list(sources)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    archive = {"slug": "owner/set", "version": 1, "title": "Set", "licence": "CC0-1.0", "attribution": "Jemand"}
-    registry = {name: {"archive": archive, "folders": folders} for name, folders in sources.items()}
+    archive = {"slug": "owner/set", "version": 1, "title": "Set"}
+    registry = {
+        name: {"licence": "CC0-1.0", "attribution": "Jemand", "archive": archive, "folders": folders} for name, folders in sources.items()
+    }
     (folder / "data/sources.yaml").write_text(yaml.safe_dump(registry))
     (folder / "data/annotations.csv").write_text("sha256,patient,plane\n")
     (folder / "data/corrections.csv").write_text("sha256,label\n")

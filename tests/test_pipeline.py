@@ -10,8 +10,8 @@ import pytest
 import yaml
 from commands import run
 
-from tools.layout import SMALL, apply_recipe, lay_out, set_params, shrink_phantom
-from tools.torture.project import fingerprint
+from benchmarks.torture.project import fingerprint
+from harness.layout import SMALL, apply_recipe, lay_out, set_params, shrink_phantom
 
 ROOT = Path(__file__).parents[1]
 

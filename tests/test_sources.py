@@ -43,7 +43,7 @@ def test_an_unknown_name_is_one_line_with_the_known_ones(registry):
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("archive.slug", "no-owner"), ("archive.version", "1"), ("archive.licence", None), ("archive.url", "http://x"),
+        ("archive.slug", "no-owner"), ("archive.version", "1"), ("archive.url", "http://x"),
         ("folders.labels", ["glioma"]), ("folders.published", {"trian": ["training"]}), ("folders.label", {}),
     ],
 )  # fmt: skip
@@ -53,6 +53,16 @@ def test_a_mistake_is_one_line_that_names_the_key(registry, key, value):
     with pytest.raises(SystemExit) as exit:
         load_sources()
     assert exit.value.code.startswith(f"data/sources.yaml: sartaj.{key}") and "\n" not in exit.value.code
+
+
+@pytest.mark.parametrize("key", ["licence", "attribution"])
+def test_a_source_has_a_licence_and_an_attribution_apart_from_what_its_download_depends_on(registry, key):
+    registry(lambda content: content["sartaj"].pop(key))
+    with pytest.raises(SystemExit, match=rf"^data/sources.yaml: sartaj.{key}[^\n]+$"):
+        load_sources()
+    registry(lambda content: content["sartaj"]["archive"].update({key: "MIT"}))
+    with pytest.raises(SystemExit, match=rf"^data/sources.yaml: sartaj.archive.{key}[^\n]+$"):
+        load_sources()
 
 
 @pytest.mark.parametrize("content", ["", "- sartaj", "sartaj: [", "sartaj: 3"])

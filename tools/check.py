@@ -1,4 +1,4 @@
-"""Do dvc.lock and metrics/ belong to params.yaml and the code? Needs no data and takes seconds.
+"""Do dvc.lock and metrics/ belong to params.yaml and the code, and how many rows of the leaderboard? Needs no data and takes seconds.
 
 With --base REV, prints what the change since REV did to params and metrics, as Markdown tables.
 """
@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+from leaderboard.recipes import RESULTS, load_recipes
+from leaderboard.table import collect, states
 from stages.params import load_params
 
 
@@ -17,6 +19,7 @@ def main() -> None:
     base = parser.parse_args().base
 
     load_params()
+    print(f"Systems of the leaderboard: {states(collect(load_recipes(), RESULTS))}.", flush=True)
     stale, following = stale_stages()
     if stale:
         sys.exit(

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.layout import lay_out
 from stages.aggregate.table import to_text
-from tools.layout import lay_out
 
 DEMO = Path("demo")
 

@@ -1,158 +1,102 @@
-"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and benchmarks/results/, so that they cannot say anything else."""
+"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and leaderboard/results/, so that they cannot say anything else."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks.leaderboard import BY_LEAK, RESULTS, changes
-from benchmarks.recipes import FOLDER
+from harness.markers import replace_part
+from leaderboard.recipes import FOLDER, RESULTS
+from leaderboard.table import BY_LEAK, changes
 from stages.report.sections.summary import NAMES
-from tools.markers import replace_part
 
-README, DATA, RECIPES = Path("README.md"), Path("docs/data.md"), Path("docs/recipes.md")
-FILES = ("summary", "dedupe", "split", "leaderboard")
-NOT_RUN = "–"
+TEMPLATES = Path(__file__).with_name("templates")
+PARTS = {  # name of a template and of the markers -> document
+    "results": Path("README.md"),
+    "leaks": Path("README.md"),
+    "leaderboard": Path("README.md"),
+    "dedupe": Path("docs/data.md"),
+    "ours": Path("docs/recipes.md"),
+}
+NOT_RUN, OLDER = "–", " †"
 
 
 def main() -> None:
-    for (document, name), text in tables().items():
-        replace_part(document, name, text)
+    for name, text in tables().items():
+        replace_part(PARTS[name], name, text)
 
 
-def tables() -> dict[tuple[Path, str], str]:
-    """Document and marker in it -> Markdown table, from the metrics and results that are there now."""
-    summary, dedupe, split, leaderboard = (json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in FILES)
-    return {
-        (README, "results"): _results(summary),
-        (README, "leaks"): _leaks(dedupe, split),
-        (DATA, "dedupe"): _truth(dedupe),
-        (README, "leaderboard"): _published(leaderboard["rows"]),
-        (RECIPES, "ours"): _ours(leaderboard["rows"]),
-    }
-
-
-def _results(summary: dict) -> str:
-    lines = [
-        f"{summary['pictures']:,} distinct pictures of {summary['groups']} patients and groups, {summary['folds']} fold(s); "
-        "mean over folds, standard deviation over folds, 95 % interval by bootstrap over groups.",
-        "",
-        figures(summary),
-    ]
-    return "\n".join(lines)
-
-
-def figures(summary: dict) -> str:
-    """The figures of a summary as metrics/summary.json has them: a table of the whole and one of the classes."""
-    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
-    lines = [
-        "| | mean | std | 95 % interval |",
-        "| --- | ---: | ---: | :---: |",
-        *(f"| {title} | {_row(summary[name])}" for name, title in NAMES.items()),
-        "",
-        "| class | precision | recall | F1 | specificity |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {name} | " + " | ".join(_share(summary[name][m]["mean"]) for m in ("precision", "recall", "f1", "specificity")) + " |"
-            for name in classes
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _row(figure: dict) -> str:
-    return f"{_share(figure['mean'])} | {_share(figure['std'])} | {_share(figure['low'])} to {_share(figure['high'])} |"
-
-
-def _share(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
-def _leaks(dedupe: dict, split: dict) -> str:
-    copies = ", ".join(f"{count:,} {name}" for name, count in dedupe["copies"].items() if count)
-    lines = [
-        f"{dedupe['pictures']:,} files hold {dedupe['distinct']:,} distinct pictures in {dedupe['groups']} groups. The copies: {copies}.",
-        "",
-        "| set | published test pictures | also in its published training | of these, byte for byte | test pictures whose group is in training |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {name} | {row['test']:,} | {row['in_training']:,} ({row['share']:.0%}) | {row['in_training_byte_identical']:,} | {row['group_in_training']:,} |"
-            for name, row in dedupe["published_test_in_training"].items()
-        ),
-        "",
-        f"In this project's split {split['leaks']['test_pictures']} test pictures have a copy that was found in training, and {split['leaks']['patients']} "
-        f"known patients are on both sides. {_recall(dedupe['truth'])} [docs/data.md](docs/data.md) says what that does not cover.",
-    ]
-    return "\n".join(lines)
-
-
-def _recall(truth: dict | None) -> str:
-    if not truth:
-        return "How many copies are found is not known."
-    return (
-        f"Of {truth['pairs']:,} pairs of different files that are known to show the same slice, dedupe finds {truth['recall']:.4f}; "
-        f"of the pairs of known slices that it calls copies, {truth['precision']:.4f} are. All these are mirrored or encoded again, none is cut."
+def tables() -> dict[str, str]:
+    """Name of a part -> Markdown, from the metrics and results that are there now."""
+    dedupe, split, summary = (
+        json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in ("dedupe", "split", "summary")
     )
+    table = pd.read_csv("metrics/leaderboard.csv")
+    shown = {"dedupe": dedupe, "split": split, "published": published(table), "ours": ours(table)} | of_summary(summary)
+    return {name: render(name, shown) for name in PARTS}
 
 
-def _truth(dedupe: dict) -> str:
-    """Recall and precision of pairs, and how right planes are."""
-    truth, planes = dedupe["truth"], dedupe["planes"]["accuracy_by_group"]
-    lines = ["| copies of a known slice | pairs | recall |", "| --- | ---: | ---: |"]
-    lines += [f"| {kind} | {row['pairs']:,} | {row['recall']:.4f} |" for kind, row in truth["by_kind"].items()]
-    lines += [f"| all | {truth['pairs']:,} | {truth['recall']:.4f} |", ""]
-    lines += [f"Precision of pairs: {truth['precision']:.4f} ({truth['wrong_pairs']} wrong).", ""]
-    lines += ["| planes, cross-validated | images | right | filled in | of these right |", "| --- | ---: | ---: | ---: | ---: |"]
-    lines += [
-        f"| {name.replace('_', ' ')} | {part['pictures']:,} | {_share(part['all'])} | {_share(part['filled_in'])} | {_share(part['of_filled_in'])} |"
-        for name, part in planes.items()
-    ]
-    return "\n".join(lines)
+def metrics_of(summary: dict) -> str:
+    """The metrics of a metrics/summary.json in Markdown: a table of the whole and one of the classes."""
+    return render("metrics", of_summary(summary))
 
 
-def _published(rows: list[dict]) -> str:
-    table = pd.DataFrame(rows)
+def of_summary(summary: dict) -> dict:
+    """What metrics.md shows."""
+    classes = {name: value for name, value in summary.items() if isinstance(value, dict) and "f1" in value}
+    return {"names": NAMES, "summary": summary, "classes": classes}
+
+
+def published(table: pd.DataFrame) -> list[dict]:
+    """The rows of the published systems that were run; table: metrics/leaderboard.csv."""
     accuracies = table.pivot(index="recipe", columns="metric", values="same_protocol")
     run = table[(table.document != "ours") & (table.metric == "accuracy") & table[["same_protocol", "honest"]].notna().any(axis=1)]
-    lines = [
-        "| system | published | authors' protocol | on leaked pictures | on the others | honest |",
-        "| --- | ---: | ---: | ---: | ---: | :---: |",
-    ]
-    for row in run.itertuples():
-        parts = (accuracies.loc[row.recipe].get(name) for name in BY_LEAK)
-        shown = [row.published, row.same_protocol, *parts]
-        interval = f"{row.honest:.3f} ({row.honest_low:.3f} to {row.honest_high:.3f})" if pd.notna(row.honest) else ""
-        changed = changes(row.recipe, RESULTS)
-        system = f"{row.recipe} ({', '.join(changed)})" if changed else row.recipe
-        lines.append(" | ".join([f"| {system}", *("" if pd.isna(value) else f"{value:.3f}" for value in shown), interval]) + " |")
-    return "\n".join(lines)
+    by_leak = accuracies.reindex(index=run.recipe, columns=BY_LEAK).reset_index(drop=True)
+    run = run[["recipe", "state", "honest", "honest_low", "honest_high", "published", "same_protocol"]].reset_index(drop=True).join(by_leak)
+    rows = run.astype(object).where(run.notna(), None).to_dict("records")
+    for row in rows:
+        changed, row["older"] = changes(row["recipe"], RESULTS), row["state"] == "older"
+        row["system"] = row["recipe"] + (f" ({', '.join(changed)})" if changed else "") + OLDER * row["older"]
+        row["values"] = [row[name] for name in ("published", "same_protocol", *BY_LEAK)]
+    return rows
 
 
-def _ours(rows: list[dict]) -> str:
+def ours(table: pd.DataFrame) -> list[dict]:
+    """The rows of our own systems, a set and a training each, of which one was run; table: metrics/leaderboard.csv."""
     choices = yaml.safe_load((FOLDER / "ours.yaml").read_text(encoding="utf-8"))["choices"]
-    accuracy = {row["recipe"]: row for row in rows if row["metric"] == "accuracy"}
+    accuracy = table[table.metric == "accuracy"].set_index("recipe")
 
-    def figure(protocol: str, *recipes: str) -> str:
+    def value(protocol: str, *recipes: str) -> str:
         """Of the first of the recipes that was run."""
         column = "honest" if protocol == "honest" else "same_protocol"
         for recipe in recipes:
-            if accuracy[recipe][column] is not None:
-                return f"{accuracy[recipe][column]:.3f}" + "*" * bool(changes(recipe, RESULTS, [protocol]))
+            if pd.notna(accuracy[column][recipe]):
+                return f"{accuracy[column][recipe]:.3f}" + "*" * bool(changes(recipe, RESULTS, [protocol]))
         return NOT_RUN
 
-    lines = ["| set | trained | every copy, at random | each picture once | new patients |", "| --- | --- | :---: | :---: | :---: |"]
+    rows = []
     for name, chosen in choices["set"].items():
         for training in choices["training"]:
             systems = [f"ours-{network}-{training}-{name}" for network in choices["network"]]
             columns = [
-                [figure("same", f"{system}-naive") for system in systems],
-                [figure("same", f"{system}-distinct") for system in systems],
-                [figure("honest", f"{system}-naive", f"{system}-distinct") for system in systems],  # the same run
+                [value("same", f"{system}-naive") for system in systems],
+                [value("same", f"{system}-distinct") for system in systems],
+                [value("honest", f"{system}-naive", f"{system}-distinct") for system in systems],  # the same run
             ]
+            older = any(accuracy.state[f"{system}-{copies}"] == "older" for system in systems for copies in choices["copies"])
             if {*sum(columns, [])} != {NOT_RUN}:
-                lines.append(f"| {chosen['title']} | {training} | {' | '.join(map(' / '.join, columns))} |")
-    return "\n".join(lines)
+                title = training + OLDER * older
+                rows.append({"set": chosen["title"], "training": title, "columns": map(" / ".join, columns), "older": older})
+    return rows
+
+
+def render(name: str, shown: dict) -> str:
+    """The template of that name with what it shows."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"share": lambda value: "undefined" if value is None else f"{value:.3f}", "count": "{:,}".format}
+    return environment.get_template(f"{name}.md").render(shown)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from stages.params import load_params
 from stages.predictions import to_arrays
 from stages.scores import CLASS_METRICS, METRICS
 from tools.compare import compare, read_predictions, to_markdown
-from tools.readme import figures
+from tools.readme import metrics_of
 
 SPLIT = Path("metrics/split.json")
 KEY = ["image_id", "fold"]
@@ -52,7 +52,7 @@ def main() -> None:
         f"{summary['pictures']:,} pictures of {summary['groups']} groups, {summary['folds']} fold(s); split.protocol={split['protocol']}, "
         f"split.group_by={split['group_by']}: {split['leaks']['test_pictures']} test pictures in training, {split['leaks']['patients']} patients on both sides.\n"
     )
-    print(figures(summary))
+    print(metrics_of(summary))
     if PREDICTIONS.exists():
         result = compare(str(path), *read_predictions("workspace"), predictions, groups, params.aggregate.resamples, params.aggregate.seed)
         print(f"\n{to_markdown(str(PREDICTIONS), [result])}")

@@ -22,13 +22,15 @@ from joblib import cpu_count
 from benchmarks.scale.found import found
 from benchmarks.scale.pictures import CHUNK, write_zip
 from benchmarks.scale.table import LITTLE, RESULTS, write_tables
+from harness.layout import lay_out, set_params
+from harness.usage import measure
 from stages.catalog import CLUSTERS, write_metrics
-from tools.costs import measure
-from tools.layout import lay_out, set_params
 
 SCRATCH = Path(".scratch/scale")
 SOURCE = {
-    "archive": {"slug": "phantom/heads", "version": 1, "title": "Synthetic heads", "licence": "CC0-1.0", "attribution": "this project"},
+    "licence": "CC0-1.0",
+    "attribution": "this project",
+    "archive": {"slug": "phantom/heads", "version": 1, "title": "Synthetic heads"},
     "folders": {"labels": {"glioma": ["glioma"]}},
 }
 EVERYTHING = 10**9  # dedupe.exact_search_up_to of the exhaustive search, and GiB to have all in memory

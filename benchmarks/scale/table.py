@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.markers import replace_part
+from harness.markers import replace_part
 
 RESULTS = Path("benchmarks/scale/results.json")
 DOCUMENT = Path("docs/scale.md")

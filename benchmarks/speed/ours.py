@@ -9,12 +9,12 @@ import pandas as pd
 from safetensors.torch import save_file
 
 from benchmarks.speed.task import Stopwatch, Task, read_task
+from harness.layout import set_params
 from stages.catalog import PIXELS
 from stages.params import Params, load_params
 from stages.preprocess.render import render
 from stages.train.checkpoint import Checkpoints
 from stages.train.folds import WEIGHTS, Training, read_inputs
-from tools.layout import set_params
 
 
 class Timed(Checkpoints):

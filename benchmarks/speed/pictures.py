@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from harness.layout import set_params
 from stages.archives import read_member
 from stages.catalog import CATALOG, CLUSTERS, read_table
 from stages.download.phantom import phantom_members, phantom_truth
 from stages.sources import Phantom
-from tools.layout import set_params
 
 VALIDATION = 9  # every ninth picture of a class
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from tools.markers import replace_part
+from harness.markers import replace_part
 
 RESULTS = Path("benchmarks/speed/results.json")
 DOCUMENT = Path("docs/benchmarks.md")

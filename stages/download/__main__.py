@@ -20,7 +20,8 @@ SCRATCH = Path(".scratch/download")  # a download that was cut off waits here fo
 
 
 def main(name: str) -> None:
-    archive = load_source(name).archive
+    source = load_source(name)
+    archive = source.archive
     packed, manifest, scratch = RAW / f"{name}.zip", RAW / f"{name}.json", SCRATCH / name
     # Beside the outputs, since data/ may lie on a disk of its own; .dvcignore hides them from merge, whose input is all of data/raw.
     packed_part, manifest_part = RAW / f"{name}.zip.part", RAW / f"{name}.json.part"
@@ -29,7 +30,7 @@ def main(name: str) -> None:
         with _files(archive, scratch) as files:
             contents = write_archive(files, packed_part, archive.editions)
         check_edition(name, archive, contents, packed_part)
-        facts = archive.model_dump(include={"slug", "version", "title", "licence", "attribution"})
+        facts = archive.model_dump(include={"slug", "version", "title"}) | source.model_dump(include={"licence", "attribution"})
         facts |= {"members": contents.members, "bytes": contents.bytes, "sha256": contents.digest}
         manifest_part.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
         packed_part.replace(packed)

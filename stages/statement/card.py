@@ -34,7 +34,7 @@ def model_card(facts: Facts) -> str:
         "## Data",
         "",
         *(
-            f"- {source.title} ({source.slug}, version {source.version}, {source.licence}): {source.attribution}"
+            f"- {source.archive.title} ({source.archive.slug}, version {source.archive.version}, {source.licence}): {source.attribution}"
             for source in facts.sources
         ),
         f"- Split: {assignment(facts)}.",

@@ -41,7 +41,8 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
     params, summary, split, dedupe, merge = facts.params, facts.summary, facts.split, facts.dedupe, facts.merge
     train, model, origin = params.train, params.model, facts.weights["origin"]
     sources = "; ".join(
-        f"{source.slug} ({'generated' if source.phantom else 'Kaggle'}, version {source.version})" for source in facts.sources
+        f"{archive.slug} ({'generated' if archive.phantom else 'Kaggle'}, version {archive.version})"
+        for archive in (source.archive for source in facts.sources)
     )
     augmented = [f"{name} {value:g}" for name, value in train.augment.model_dump().items() if value]
     trained = f"{epochs(facts)}{_small(params)}, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"

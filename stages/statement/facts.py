@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.params import Params
-from stages.sources import Archive, load_source
+from stages.sources import Source, load_source
 
 FITTED = {  # model.head: what takes the place of training
     "svm": "a support vector machine a class, fitted to the features of the frozen network; validation pictures chose C",
@@ -37,7 +37,7 @@ class Facts:
     audit: dict
     explain: dict
     weights: dict
-    sources: list[Archive]
+    sources: list[Source]
 
     @property
     def classes(self) -> list[str]:
@@ -46,7 +46,7 @@ class Facts:
     @property
     def kinds(self) -> str:
         """Public, synthetic or both: what the sets are."""
-        return " and ".join(sorted({"synthetic" if source.phantom else "public" for source in self.sources}))
+        return " and ".join(sorted({"synthetic" if source.archive.phantom else "public" for source in self.sources}))
 
 
 def read_facts(params: Params) -> Facts:
@@ -65,7 +65,7 @@ def read_facts(params: Params) -> Facts:
         audit=_read("metrics/audit.json"),
         explain=_read("metrics/explain.json"),
         weights=_read("data/weights/weights.json"),
-        sources=[load_source(name).archive for name in params.data.sources],
+        sources=[load_source(name) for name in params.data.sources],
     )
 
 

@@ -12,7 +12,7 @@ from synthetic import ROOT
 from benchmarks.speed import table
 from benchmarks.speed.pictures import distinct_pictures
 from benchmarks.speed.task import Stopwatch
-from tools.markers import with_part
+from harness.markers import with_part
 
 speed = importlib.import_module("benchmarks.speed.__main__")
 

@@ -4,7 +4,7 @@ import time
 import pytest
 from standin import SLUG, VERSION, pack, register
 
-from tools.torture.kaggle import ACCOUNT, serving
+from benchmarks.torture.kaggle import ACCOUNT, serving
 
 
 @pytest.fixture

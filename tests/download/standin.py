@@ -30,9 +30,10 @@ def lay_out(files, folder: Path) -> Path:
 
 def register(**archive):
     """Write data/sources.yaml with the source `tiny`."""
-    entry = {"slug": SLUG, "version": VERSION, "title": "Tiny", "licence": "CC0-1.0", "attribution": "Jemand (2020)"} | archive
+    entry = {"slug": SLUG, "version": VERSION, "title": "Tiny"} | archive
     Path("data").mkdir(exist_ok=True)
-    Path("data/sources.yaml").write_text(yaml.safe_dump({"tiny": {"archive": entry, "folders": {"labels": {"glioma": ["a"]}}}}))
+    source = {"licence": "CC0-1.0", "attribution": "Jemand (2020)", "archive": entry, "folders": {"labels": {"glioma": ["a"]}}}
+    Path("data/sources.yaml").write_text(yaml.safe_dump({"tiny": source}))
 
 
 def refusal(name="tiny") -> str:

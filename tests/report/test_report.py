@@ -141,7 +141,7 @@ def test_it_says_what_was_run(reported):
 
 def test_it_is_tracked_with_every_param_that_it_shows():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert stages["report"]["params"] == list(Params.model_fields)
+    assert stages["report"]["params"] == [*Params.model_fields, {"data/sources.yaml": None}]
 
 
 def test_the_same_bytes_in_another_process(run):
@@ -169,7 +169,7 @@ def test_what_the_files_say_is_text_and_never_markup(run):
     path.unlink()
     path.mkdir()
     for name, text in records.items():
-        (path / name).write_text(json.dumps(json.loads(text) | {"attribution": "<script>alert(1)</script> & Sons"}))
+        (path / name).write_text(json.dumps(json.loads(text) | {"title": "<script>alert(1)</script> & Sons"}))
     report()
     html, page = read()
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Sons" in html

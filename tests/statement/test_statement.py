@@ -164,7 +164,7 @@ def test_synthetic_sets_are_no_public_ones(project):
     assert "phantom/brain-mri (generated, version 1)" in synthetic and "single slices of synthetic" in synthetic
     for word in ("Kaggle", "Retrospective", "publishers", "of public", "not documented", "describe public"):
         assert word not in synthetic.removeprefix(synthetic[: synthetic.index("# CLAIM")]), word
-    public = dataclasses.replace(facts, sources=[load_source("sartaj").archive])
+    public = dataclasses.replace(facts, sources=[load_source("sartaj")])
     assert "brain-tumor-classification-mri (Kaggle, version 2)" in told(public) and "Retrospective, on public" in told(public)
     both = dataclasses.replace(facts, sources=[*public.sources, *facts.sources])
     assert "Retrospective, on public and synthetic" in told(both)

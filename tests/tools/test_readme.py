@@ -3,26 +3,27 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from benchmarks.recipes import load_recipes
+from harness.markers import with_part
+from leaderboard.recipes import load_recipes
 from tools import readme
-from tools.markers import with_part
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_tables_are_those_of_the_committed_metrics(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for (path, name), text in readme.tables().items():
-        document = path.read_text()
+    for name, text in readme.tables().items():
+        document = readme.PARTS[name].read_text()
         assert with_part(document, name, text) == document, "run `make readme`"
 
 
 def test_a_changed_metric_shows_as_drift(monkeypatch):
     monkeypatch.chdir(ROOT)
     document = Path("README.md").read_text()
-    drifted = readme.tables()[readme.README, "results"].replace("Macro-F1 | 0.", "Macro-F1 | 1.")
+    drifted = readme.tables()["results"].replace("Macro-F1 | 0.", "Macro-F1 | 1.")
     assert with_part(document, "results", drifted) != document
 
 
@@ -31,12 +32,24 @@ def test_of_our_own_systems_a_cell_says_what_was_not_run_and_what_was_run_otherw
     monkeypatch.setattr(readme, "RESULTS", tmp_path)
     changed = {"summary": {"demonstration": False}, "changed": {"train.epochs": 3}}
     (tmp_path / "ours-lite0-whole-sartaj-naive-same.json").write_text(json.dumps(changed))
-    run = {"ours-lite0-whole-sartaj-naive": (0.9, None), "ours-lite0-whole-sartaj-distinct": (0.8, 0.7)}
-    rows = [
-        {"recipe": name, "metric": "accuracy", "same_protocol": run.get(name, (None, None))[0], "honest": run.get(name, (None, None))[1]}
+    run = {"ours-lite0-whole-sartaj-naive": (0.9, None, "current"), "ours-lite0-whole-sartaj-distinct": (0.8, 0.7, "older")}
+    table = pd.DataFrame(
+        {"recipe": name, "metric": "accuracy", "same_protocol": same, "honest": honest, "state": state}
         for name in load_recipes()
-    ]
-    assert readme._ours(rows).splitlines()[2:] == ["| Sartaj, 80/20 | whole | 0.900* / – / – | 0.800 / – / – | 0.700 / – / – |"]
+        for same, honest, state in [run.get(name, (None, None, None))]
+    )
+    (row,) = readme.ours(table)
+    assert (row["set"], row["training"], row["older"]) == ("Sartaj, 80/20", "whole †", True)
+    assert list(row["columns"]) == ["0.900* / – / –", "0.800 / – / –", "0.700 / – / –"]
+
+
+def test_how_many_rows_are_older_is_said_where_there_are_any():
+    def said(*older: bool) -> str:
+        return readme.render("older", {"rows": [{"older": one} for one in older]}).strip()
+
+    assert said(True, False, False).startswith("†: older (1 of 3 rows): ")
+    assert said(True, True).startswith("†: older (all 2 rows): ")
+    assert said(False) == ""
 
 
 def test_a_part_without_markers_is_an_error():

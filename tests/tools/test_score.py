@@ -14,7 +14,7 @@ from stages.aggregate import __main__ as aggregate
 from stages.catalog import CLUSTERS, PREDICTIONS, SAMPLES, read_table, write_metrics, write_table
 from stages.scores import METRICS
 from tools import score
-from tools.readme import figures
+from tools.readme import metrics_of
 
 CLASSES = ["glioma", "meningioma", "notumor", "pituitary"]
 
@@ -60,7 +60,7 @@ def test_the_pipelines_own_predictions_get_the_figures_of_summary_json(project, 
     table = read_table(PREDICTIONS)
     run(monkeypatch, table.sample(frac=1, random_state=0)[["fold", *sorted(table.columns[4:], reverse=True), "image_id"]])
     printed = capsys.readouterr().out
-    assert figures(json.loads(Path(aggregate.SUMMARY).read_text())) in printed
+    assert metrics_of(json.loads(Path(aggregate.SUMMARY).read_text())) in printed
     assert f"{table.image_id.nunique()} pictures of" in printed and "0 test pictures in training, 0 patients on both sides" in printed
     assert "**cannot tell**" in printed.splitlines()[-1], "against themselves"
 

@@ -23,7 +23,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from benchmarks.recipes import load_recipes
+from leaderboard.recipes import load_recipes
 from stages.heads import HEADS
 from stages.model import create_model, head_parameters, load_pretrained
 from stages.weights import __main__ as stage
