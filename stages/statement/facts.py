@@ -84,11 +84,6 @@ def assignment(facts: Facts) -> str:
     return ", ".join(filter(None, parts))
 
 
-def epochs(facts: Facts) -> str:
-    train = facts.params.train
-    return f"{'up to ' if train.patience else ''}{train.epochs} epochs"
-
-
 def training_pictures(facts: Facts) -> str:
     """What is trained on beside one row a picture: the copies that the sets ship, and what evens out the planes; starts with "; "."""
     shipped = facts.dedupe["augmented"] - facts.split["excluded"]["augmented"]

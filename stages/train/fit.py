@@ -13,7 +13,7 @@ from stages.heads import Head, SupportVectorMachine
 from stages.params import Train
 from stages.train.data import Images, Rows
 from stages.train.frozen import Activations
-from stages.train.loop import Result, inverse_frequency, score
+from stages.train.loop import Result, score
 
 COSTS = (0.1, 1.0, 10.0, 100.0)  # C of the support vector machines, and
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)  # how many vote: each is tried, the validation pictures choose
@@ -53,15 +53,13 @@ class Features:
 def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows, params: Train, fold: int) -> Result:
     """Fit the head of a model that is already on the device; the setting with the best validation macro-F1 stays in it.
 
-    A picture counts in the fit as much as its sampling weight says, and that of its class with train.class_weights.
+    A picture counts in the fit as much as its sampling weight says.
     The result has a single epoch, and no weights beside the model's.
     """
     head = next(module for module in model.modules() if isinstance(module, Head))
     activations = features.of(model, head)
     (x,), (y,) = (activations.plain(part.rows) for part in (train, validation))
     weights = train.weights / train.weights.mean()
-    if params.class_weights:
-        weights = weights * inverse_frequency(train.labels)[train.labels]
     fit = fit_machines if isinstance(head, SupportVectorMachine) else fit_neighbours
 
     best = None

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
 from stages.device import pick_device, pick_precision
@@ -91,7 +91,7 @@ def frozen_run_once(params: Params) -> bool:
     if params.model.head in HEADS:
         return True
     augmented = any(params.train.augment.model_dump().values())
-    return params.model.freeze != "none" and not params.train.small_epochs and not augmented
+    return params.model.freeze != "none" and not augmented
 
 
 class Training:
@@ -121,8 +121,6 @@ class Training:
         params, classes = self.params, class_names(self.samples)
         torch.manual_seed(seed + fold)  # the new classifier starts at random
         model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size, params.model.head)
-        if params.train.small_epochs:
-            check_small_size(model, params)
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
         model.to(self.device, memory_format=torch.channels_last)
@@ -145,19 +143,6 @@ class Training:
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         )
-
-
-@torch.no_grad()
-def check_small_size(model: nn.Module, params: Params) -> None:
-    """Raise SystemExit where a network is built for pictures of model.image_size and takes no others."""
-    size = params.train.small_size
-    try:
-        model.eval()(torch.zeros(1, 3, size, size))
-    except (RuntimeError, AssertionError):
-        raise SystemExit(
-            f"train.small_epochs: {params.model.backbone} with model.head {params.model.head} is built for model.image_size "
-            f"{params.model.image_size} and does not take train.small_size {size}. Set train.small_epochs to 0."
-        ) from None
 
 
 def _in_worker(params: Params, samples: pd.DataFrame, checkpoints: Checkpoints, threads: int, fold: int, seed: int, line: int) -> Trained:

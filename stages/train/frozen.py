@@ -33,7 +33,7 @@ class Activations:
 
     def __init__(self, images: Images, rows: Tensor, first: nn.Module):
         """Run first, [B, 3, S, S] -> tuple of tensors [B, ...], over the pictures of these rows."""
-        self.device, self.full_size = images.device, images.full_size
+        self.device = images.device
         self.place = torch.zeros(int(rows.max()) + 1, dtype=torch.int64)
         self.place[rows] = torch.arange(len(rows))
         shapes = first(images.plain(rows[:1]))
@@ -48,7 +48,7 @@ class Activations:
         """What crosses the cut for these rows of the pixel array: tensors [B, ...] in the type of the forward pass."""
         return [stored[self.place[rows].to(stored.device)].to(self.device) for stored in self.stored]
 
-    def augmented(self, rows: Tensor, size: int, how: Augment, generator: torch.Generator) -> list[Tensor]:
+    def augmented(self, rows: Tensor, how: Augment, generator: torch.Generator) -> list[Tensor]:
         """The same: there are activations only where nothing is augmented."""
         return self.plain(rows)
 

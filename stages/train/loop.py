@@ -46,20 +46,16 @@ def train_fold(
     """
     result = Result()
     optimizer = make_optimizer(model, params)
-    class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
     average = running_mean(model, params.ema_epochs * -(-len(train.rows) // params.batch_size))
     parts = {"model": model, "optimizer": optimizer, "average": average}
     if checkpoints:
         checkpoints.resume(fold, seed, parts, result)
 
     for epoch in range(len(result.history), params.epochs):
-        if _out_of_patience(result.history, params.patience):
-            break
         # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
         stream = int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
         torch.manual_seed(stream)
         batches = _draw(train, torch.Generator().manual_seed(stream)).split(params.batch_size)
-        size = min(params.small_size, images.full_size) if epoch < params.small_epochs else images.full_size
 
         train_mode(model)
         total = 0.0
@@ -69,10 +65,10 @@ def train_fold(
             rate = learning_rate(params, epoch * len(batches) + number, len(batches))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(stream + number))
+            x = images.augmented(train.rows[batch], params.augment, torch.Generator().manual_seed(stream + number))
             y = train.labels[batch].to(images.device)
             with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-                loss = F.cross_entropy(model(x), y, class_weights, label_smoothing=params.label_smoothing)
+                loss = F.cross_entropy(model(x), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -118,12 +114,6 @@ def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
     return torch.multinomial(rows.weights, len(rows.rows), replacement=True, generator=generator)
 
 
-def inverse_frequency(labels: Tensor) -> Tensor:
-    """The weight of each class in the loss, 1 on average over the pictures."""
-    counts = torch.bincount(labels).float()
-    return counts.sum() / (len(counts) * counts)
-
-
 @torch.inference_mode()
 def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dtype) -> dict[str, float]:
     model.eval()
@@ -152,7 +142,3 @@ def _best(history: list[dict]) -> int:
 
 def _kept(history: list[dict], keep: str) -> int:
     return _best(history) if keep == "best" else len(history) - 1
-
-
-def _out_of_patience(history: list[dict], patience: int) -> bool:
-    return patience > 0 and len(history) > 0 and len(history) - 1 - _best(history) >= patience

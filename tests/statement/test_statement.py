@@ -101,12 +101,6 @@ def test_a_fitted_classifier_is_told_from_a_trained_one(project):
     ("params", "false", "true"),
     [
         ({"train__keep": "last"}, ["best validation macro-F1"], ["the last epoch is kept", "Of each fold, the last epoch;"]),
-        ({"train__patience": 3}, [": 8 epochs", "| 8 epochs"], ["up to 8 epochs"]),
-        (
-            {"train__small_epochs": 2, "train__small_size": 32},
-            ["8 epochs, batches"],
-            ["8 epochs (the first 2 at 32 x 32 pixels), batches"],
-        ),
         ({"split__distinct": False}, ["distinct test pictures", "One copy"], ["Every copy of"]),
         (
             {"split__group_by": "none"},
