@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 CATALOG = Path("data/merged/catalog.csv")
+DEMONSTRATION = Path("data/merged/demonstration.json")  # a file of its own, so that it only changes with what it says
 CLUSTERS = Path("data/dedupe/clusters.csv")
 CONFLICTS = Path("data/dedupe/conflicts.csv")
 FOLDS = Path("data/split/folds.csv")

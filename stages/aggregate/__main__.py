@@ -40,7 +40,7 @@ def main() -> None:
     )
     seeds = json.loads(Path("metrics/evaluate.json").read_text())["seeds"].values()
     summary = {
-        "demonstration": is_demonstration(params.data.sources),
+        "demonstration": is_demonstration(),
         "pictures": predictions.image_id.nunique(),
         "groups": groups.nunique(),
         "folds": predictions.fold.nunique(),

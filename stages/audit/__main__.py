@@ -14,7 +14,6 @@ from stages.audit import sheet
 from stages.audit.suspects import suspects
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
 from stages.demonstration import is_demonstration
-from stages.params import load_params
 from stages.predictions import class_names
 
 AUDIT = "metrics/audit.csv"
@@ -23,7 +22,7 @@ COLUMNS = ["image_id", "label", "suggested", "p_label", "p_suggested", "reason",
 
 
 def main() -> None:
-    demonstration = is_demonstration(load_params().data.sources)
+    demonstration = is_demonstration()
     predictions, conflicts = read_table(PREDICTIONS), read_table(CONFLICTS)
     clusters = read_table(CLUSTERS).set_index("image_id")
     classes = class_names(predictions)

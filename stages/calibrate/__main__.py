@@ -39,7 +39,7 @@ def main() -> None:
     overall = answered[answered["class"] == "all"].set_index("answered")
     write_metrics(
         {
-            "demonstration": is_demonstration(params.data.sources),
+            "demonstration": is_demonstration(),
             "temperature": chosen,
             "validation_cross_entropy": dict(zip(("before", "after"), cross_entropy, strict=True)),
             **figures,

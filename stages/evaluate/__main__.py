@@ -39,7 +39,7 @@ PLOTS = Path("metrics/plots")
 
 def main() -> None:
     params = load_params()
-    demonstration = is_demonstration(params.data.sources)
+    demonstration = is_demonstration()
     about = json.loads((MODELS / "model.json").read_text())
     classes, seeds = about["classes"], about["seeds"]
     pixels = np.load(PIXELS, mmap_mode="r")

@@ -28,7 +28,7 @@ BATCH = 16  # pictures whose gradients are in memory at once
 
 def main() -> None:
     params = load_params()
-    demonstration = is_demonstration(params.data.sources)
+    demonstration = is_demonstration()
     about = json.loads((MODELS / "model.json").read_text())
     classes, seed = about["classes"], about["seeds"][0]
     sample = choose(read_table(PREDICTIONS), params.explain.pictures)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stages.archives import directory
-from stages.catalog import CATALOG, write_metrics
+from stages.catalog import CATALOG, DEMONSTRATION, write_metrics
 from stages.merge.annotations import SHIPPED, Annotations
 from stages.merge.corrections import correct, read_corrections
 from stages.merge.folders import read_folders
@@ -33,7 +33,8 @@ TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "pa
 
 def main() -> None:
     params = load_params()
-    folders = {name: load_source(name).folders for name in params.data.sources}
+    sources = {name: load_source(name) for name in params.data.sources}
+    folders = {name: source.folders for name, source in sources.items()}
     archives = {name: RAW / f"{name}.zip" for name in params.data.sources}
     labels = {label for entry in folders.values() for label in entry.labels}
     _remove_others(archives)
@@ -56,6 +57,7 @@ def main() -> None:
     tally = pd.concat(tallies).groupby(level=list(range(len(TALLIED)))).sum().rename("pictures").reset_index()
     metrics = _summary(tally, params.data.sources)
     write_metrics(metrics, "metrics/merge.json")
+    write_metrics({"demonstration": any(source.archive.phantom for source in sources.values())}, DEMONSTRATION)
 
     print(f"{metrics['pictures']} pictures from {len(archives)} sources, {metrics['rejected']} rejected")
     if metrics["rejected"] > params.merge.max_rejected or not metrics["pictures"]:

@@ -35,7 +35,7 @@ def main() -> None:
         models = fit(features[names], labels, folds)
         scores = summarise(truth, predict(models, features[names], folds, classes), fold, draws, codes, classes, bins=1)
         probes[probe] = {"features": names} | {figure: scores[figure] for figure in FIGURES}
-    report = {"demonstration": is_demonstration(params.data.sources), "pictures": test.image_id.nunique()}
+    report = {"demonstration": is_demonstration(), "pictures": test.image_id.nunique()}
     report |= {"groups": draws.shape[1], "folds": test.fold.nunique(), "probes": probes}
     report["importance"] = importance(models, features[every], labels, folds)
     write_metrics(report, "metrics/shortcuts.json")

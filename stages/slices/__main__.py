@@ -31,7 +31,7 @@ def main() -> None:
     slices = by_slice(table, dimensions(table), classes, params.aggregate.resamples, params.aggregate.seed)
     groups = by_group(table)
     pairs = confusions(table)
-    report = {"demonstration": is_demonstration(params.data.sources), "slices": slices, "confusions": pairs}
+    report = {"demonstration": is_demonstration(), "slices": slices, "confusions": pairs}
     write_metrics(report | {"groups": [group for group in groups if group["wrong"]]}, "metrics/slices.json")
     write_table(to_table(slices, groups), "metrics/slices.csv")
 

@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params
 
 from stages.aggregate import __main__ as aggregate
 from stages.aggregate.table import to_text
@@ -110,9 +109,7 @@ def test_the_class_with_the_lowest_f1_comes_first(project):
 
 
 def test_synthetic_pictures_are_no_result_whatever_the_set_is_called(project, capsys):
-    registry = yaml.safe_load(Path("data/sources.yaml").read_text())
-    Path("data/sources.yaml").write_text(yaml.safe_dump(registry | {"drawn": registry["phantom"]}))
-    set_params(data__sources=["drawn"])
+    call_demonstration(True)
     make_predictions("drawn")
     aggregate.main()
     assert summary()["demonstration"] is True

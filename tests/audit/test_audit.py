@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params
 
 from stages.audit import __main__ as audit
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_table
@@ -69,7 +69,7 @@ def test_synthetic_pictures_are_called_a_demonstration(project):
     audit.main()
     sheet, metrics = audit.SHEET.read_bytes(), json.loads(Path("metrics/audit.json").read_text())
     assert metrics["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     audit.main()
     assert json.loads(Path("metrics/audit.json").read_text()) == metrics | {"demonstration": True}
     assert audit.SHEET.read_bytes() != sheet

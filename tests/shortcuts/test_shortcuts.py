@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import set_params
+from synthetic import call_demonstration, set_params
 
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_table
 from stages.shortcuts.__main__ import FIGURES, main
@@ -31,6 +31,7 @@ def project(small_project) -> Path:
     ]
     write_table(pd.concat(folds), FOLDS)
     set_params(aggregate__resamples=50)
+    call_demonstration(False)
     return small_project
 
 
