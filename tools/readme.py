@@ -45,7 +45,6 @@ def _results(summary: dict) -> str:
 
 def figures(summary: dict) -> str:
     """The figures of a summary as metrics/summary.json has them: a table of the whole and one of the classes."""
-    classes = [name for name, value in summary.items() if isinstance(value, dict) and "f1" in value]
     lines = [
         "| | mean | std | 95 % interval |",
         "| --- | ---: | ---: | :---: |",
@@ -54,8 +53,8 @@ def figures(summary: dict) -> str:
         "| class | precision | recall | F1 | specificity |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(
-            f"| {name} | " + " | ".join(_share(summary[name][m]["mean"]) for m in ("precision", "recall", "f1", "specificity")) + " |"
-            for name in classes
+            f"| {name} | " + " | ".join(_share(values[m]["mean"]) for m in ("precision", "recall", "f1", "specificity")) + " |"
+            for name, values in summary["classes"].items()
         ),
     ]
     return "\n".join(lines)

@@ -105,7 +105,7 @@ def summary_of(predictions: pd.DataFrame, groups: pd.Series, classes: list[str],
         "groups": draws.shape[1],
         "folds": predictions.fold.nunique(),
         **{name: scores[name] for name in METRICS},
-        **{name: {metric: scores[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes},
+        "classes": {name: {metric: scores[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes},
     }
 
 

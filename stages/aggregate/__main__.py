@@ -47,7 +47,9 @@ def main() -> None:
         "seeds": len(seeds),
     }
     summary |= {name: figures[name] | _over_seeds([alone[name] for alone in seeds]) for name in METRICS}
-    summary |= {name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes}
+    summary["classes"] = {
+        name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes
+    }
     write_metrics(summary, SUMMARY)
     print(to_text(summary))
 

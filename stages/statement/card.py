@@ -49,7 +49,7 @@ def model_card(facts: Facts) -> str:
         "| | mean | 95 % interval |",
         "| --- | ---: | :---: |",
         *(_row(title, summary[name]) for name, title in FIGURES.items()),
-        *(_row(f"Recall of {name}", summary[name]["recall"]) for name in facts.classes),
+        *(_row(f"Recall of {name}", values["recall"]) for name, values in summary["classes"].items()),
         _row("Calibration error before scaling", calibration["before"]["ece"]),
         _row("Calibration error after scaling", calibration["after"]["ece"]),
         "",

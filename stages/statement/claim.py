@@ -51,7 +51,8 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
     probes, audit = facts.shortcuts["probes"], facts.audit
     labels = ", ".join(f"{count:,} {name}" for name, count in dedupe["kept_labels"].items())
     by_class = ", ".join(
-        f"{name} recall {estimate(summary[name]['recall'])}, specificity {estimate(summary[name]['specificity'])}" for name in facts.classes
+        f"{name} recall {estimate(values['recall'])}, specificity {estimate(values['specificity'])}"
+        for name, values in summary["classes"].items()
     )
     leaked = "; ".join(f"{name}: {row['in_training']:,} of {row['test']:,}" for name, row in dedupe["published_test_in_training"].items())
     worst = ", ".join(

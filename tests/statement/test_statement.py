@@ -78,7 +78,7 @@ def test_repeated_training_is_told_with_its_spread_and_so_is_its_absence(project
 def test_a_figure_without_a_definition_says_so(project):
     before = Path("metrics/summary.json").read_bytes()
     summary = json.loads(before)
-    summary["glioma"]["recall"] = dict.fromkeys(("mean", "std", "low", "high"))
+    summary["classes"]["glioma"]["recall"] = dict.fromkeys(("mean", "std", "low", "high"))
     try:
         write_metrics(summary, "metrics/summary.json")
         statement.main()
