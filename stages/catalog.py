@@ -36,6 +36,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, dtype_backend="numpy_nullable", na_values=[], dtype=dict.fromkeys(TEXT, "string"))
 
 
+def pixel_rows() -> pd.Series:
+    """int, by image_id: where each preprocessed image is in PIXELS."""
+    index = read_table(INDEX).image_id
+    return pd.Series(index.index, index)
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a CSV with \\n line ends, without an index; numbers as they print shortest."""
     path = Path(path)

@@ -2,8 +2,10 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from stages.architectures import ARCHITECTURES, INPUT, MEAN, STD
@@ -90,6 +92,18 @@ def normalisation(backbone: str, choice: str = "backbone") -> tuple[tuple[float,
     else:
         config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     return tuple(config.mean), tuple(config.std)
+
+
+class Normalise(nn.Module):
+    """Levels in [0, 1], grey [N, 1, S, S] or of three channels, as a network takes them: [N, 3, S, S]; mean and std as of normalisation."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
 
 
 def head_parameters(model: nn.Module) -> set[str]:

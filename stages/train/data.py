@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stages.model import Normalise
 from stages.params import Augment
 
 
@@ -40,11 +41,11 @@ class Images:
         with warnings.catch_warnings():  # nothing writes into the pixels: they may be memory that processes share for reading
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             self.pixels = torch.from_numpy(pixels)[:, None].to(device)
-        self.mean, self.std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+        self._normalise = Normalise(mean, std).to(device)
 
     def plain(self, rows: Tensor) -> Tensor:
         """Network input [B, 3, S, S], float32 and normalised."""
-        return self._normalise(self._grey(rows))
+        return self._normalise(self._grey(rows)).contiguous(memory_format=torch.channels_last)
 
     def augmented(self, rows: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
         """Network input [B, 3, S, S], each picture turned, shifted, scaled, mirrored and changed in contrast at random."""
@@ -52,13 +53,11 @@ class Images:
         theta, gain, offset = (values.to(self.device) for values in random_changes(len(rows), how, generator))
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
         x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return self._normalise((x * gain + offset * (x > 0)).clamp_(0, 1))  # black stays black
+        x = (x * gain + offset * (x > 0)).clamp_(0, 1)  # black stays black
+        return self._normalise(x).contiguous(memory_format=torch.channels_last)
 
     def _grey(self, rows: Tensor) -> Tensor:
         return self.pixels[rows.to(self.device)].float() / 255
-
-    def _normalise(self, x: Tensor) -> Tensor:
-        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
 ASPECT = 4 / 3  # of a random crop, at most, either way

@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
+from stages.catalog import INDEX, PIXELS, SAMPLES, pixel_rows, read_table
 from stages.device import pick_device, pick_precision
 from stages.heads import HEADS
 from stages.model import create_model, freeze, load_pretrained, normalisation
@@ -77,7 +77,7 @@ def read_inputs() -> tuple[np.ndarray, dict[str, Tensor]]:
 def read_samples() -> pd.DataFrame:
     """samples.csv, and in the column row where each picture is in the pixel array."""
     samples = read_table(SAMPLES)
-    samples["row"] = samples.image_id.map({image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)})
+    samples["row"] = samples.image_id.map(pixel_rows()).to_numpy(int)
     return samples
 
 

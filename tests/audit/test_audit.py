@@ -30,7 +30,7 @@ def project(tmp_path, monkeypatch):
     write_table(table.assign(**{f"p_{name}": probabilities[:, k].round(6) for k, name in enumerate(CLASSES)}), PREDICTIONS)
     twins = ["set/x.png", "set/y.png"]
     patients = [f"P{n // 10}" for n in range(300)] + ["", ""]
-    write_table(pd.DataFrame({"image_id": ids + twins, "cluster": [*range(300), 300, 300], "patient": patients}), CLUSTERS)
+    write_table(pd.DataFrame({"image_id": ids + twins, "cluster": [*range(300), 300, 300], "group": 0, "patient": patients}), CLUSTERS)
     write_table(pd.DataFrame({"image_id": twins, "label": ["glioma", "notumor"], "cluster": 300}), CONFLICTS)
     PIXELS.parent.mkdir(parents=True)
     np.save(PIXELS, random.integers(0, 255, (300, 32, 32), dtype=np.uint8))
