@@ -48,4 +48,4 @@ def summarise(predictions: Predictions, resamples: int, seed: int, bins: int) ->
 def _spread(values: np.ndarray, means: np.ndarray) -> dict[str, float]:
     values, means = values[~np.isnan(values)], means[~np.isnan(means)]
     low, high = np.quantile(means, INTERVAL) if len(means) else (np.nan, np.nan)
-    return {"mean": defined_mean(values), "std": values.std(ddof=1) if len(values) > 1 else 0.0, "low": low, "high": high}
+    return {"mean": float(defined_mean(values)), "std": values.std(ddof=1) if len(values) > 1 else 0.0, "low": low, "high": high}

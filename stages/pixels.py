@@ -96,7 +96,7 @@ def pad(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = N
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     canvas = np.zeros((size, size), np.uint8)
     y, x = (size - height) // 2, (size - width) // 2
-    canvas[y : y + height, x : x + width] = image.resize((width, height), RESAMPLING, box=box)
+    canvas[y : y + height, x : x + width] = np.asarray(image.resize((width, height), RESAMPLING, box=box))
     return canvas
 
 

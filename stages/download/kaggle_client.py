@@ -74,7 +74,7 @@ def _download(archive: Archive, path: Path) -> None:
                 require_space(path.parent, 2 * int(response.headers.get("Content-Length", 0)) - have)  # the zip and its canonical copy
                 api.download_file(response, str(path), kaggle.http_client(), quiet=not sys.stderr.isatty(), resume=True, timeout=SILENCE)
     except requests.HTTPError as error:
-        status = error.response.status_code
+        status = error.response.status_code  # type: ignore[union-attr]
         page = f"https://www.kaggle.com/datasets/{archive.slug}"
         raise SystemExit(f"{what}: Kaggle answers {status}; {ADVICE.get(status, 'try again later')} ({page})") from None
     except OSError as error:  # requests' own are among them

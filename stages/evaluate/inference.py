@@ -23,7 +23,7 @@ def probabilities(
     0..1; flips and zoom: those of stages.views, whose views are averaged. bfloat16 on a GPU; float32, the same bytes every time, on the CPU.
     """
     device = pick_device()
-    model = model.to(device, memory_format=torch.channels_last).eval()
+    model = model.to(device).to(memory_format=torch.channels_last).eval()
     normalise = Normalise(mean, std).to(device)
     for start in range(0, len(rows), BATCH):
         grey = torch.from_numpy(pixels[rows[start : start + BATCH]]).to(device).unsqueeze(1)

@@ -38,7 +38,8 @@ def main() -> None:
     network = Network(about)
     network.load(MODELS / model_file(sample.fold[0], seed))
     layer = find_layer(network.model, about["image_size"], params.explain.layer)
-    maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
+    maps = np.zeros(pictures.shape, np.float32)
+    measures: list[dict] = [{}] * len(sample)
     with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:
         for fold, mine in sample.groupby("fold"):
             network.load(MODELS / model_file(fold, seed))

@@ -18,7 +18,7 @@ class Network:
 
     def __init__(self, about: dict):
         self.device = pick_device()
-        self.model = recreate_model(about).to(self.device, memory_format=torch.channels_last).eval()
+        self.model = recreate_model(about).to(self.device).to(memory_format=torch.channels_last).eval()
         self._normalise = Normalise(about["mean"], about["std"]).to(self.device)
 
     def load(self, path: Path) -> None:

@@ -44,7 +44,8 @@ def main() -> None:
         if not progress.members:
             raise SystemExit(f"{', '.join(map(str, archives.values()))} hold no files but {SHIPPED}; check them and data/sources.yaml")
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
-        good, reasons, tallies = np.zeros(progress.members, bool), [], []
+        good, tallies = np.zeros(progress.members, bool), []
+        reasons: list[str] = []
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
             table = rename(correct(annotations.annotate(table), corrections), params.data.labels, labels).sort_index()

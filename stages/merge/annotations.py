@@ -3,8 +3,8 @@
 import sqlite3
 import zipfile
 from collections.abc import Iterable
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ class Annotations:
                         seek_data(file, info.header_offset)
                         self._add(zipfile.ZipExtFile(file, "r", info), f"{path}: {SHIPPED}")
 
-    def _add(self, file: str | BinaryIO, name: str) -> None:
+    def _add(self, file: str | BufferedIOBase, name: str) -> None:
         for part in read_parts(file, name, ("sha256", "patient", "plane")):
             part = _checked(part, name)
             rows = part[["sha256", *KNOWN]].itertuples(index=False, name=None)

@@ -28,7 +28,7 @@ def main() -> None:
     truth, fold = labels[test.image_id].map(classes.index).to_numpy(int), test.fold.to_numpy(int)
     groups = read_table(CLUSTERS).set_index("image_id").group[test.image_id].to_numpy(int)
 
-    probes = {}
+    probes: dict[str, dict] = {}
     pixels = FEATURES["intensity"] + FEATURES["border"]  # all that is left of these once every picture has one size and mode
     every = FEATURES["file"] + pixels
     for probe, names in {"nothing": [], **FEATURES, "intensity_and_border": pixels, "all": every}.items():

@@ -123,7 +123,7 @@ class Training:
         model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size, params.model.head)
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
-        model.to(self.device, memory_format=torch.channels_last)
+        model.to(self.device).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]

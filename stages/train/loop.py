@@ -1,6 +1,7 @@
 """The training of one fold from one seed."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from stages.train.checkpoint import Checkpoints
 from stages.train.data import Images, Rows
 from stages.train.optim import learning_rate, make_optimizer
 
+if TYPE_CHECKING:
+    from stages.train.frozen import Activations
+
 
 @dataclass
 class Result:
@@ -27,7 +31,7 @@ class Result:
 
 def train_fold(
     model: nn.Module,
-    images: Images,
+    images: "Images | Activations",
     train: Rows,
     validation: Rows,
     params: Train,
@@ -115,7 +119,7 @@ def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dtype) -> dict[str, float]:
+def _validate(model: nn.Module, images: "Images | Activations", rows: Rows, precision: torch.dtype) -> dict[str, float]:
     model.eval()
     with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
         logits = torch.cat([model(images.plain(batch)).float() for batch in rows.rows.split(64)]).cpu()
