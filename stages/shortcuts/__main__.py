@@ -13,7 +13,7 @@ from stages.predictions import Predictions
 from stages.shortcuts.boosting import fit, importance, predict
 from stages.shortcuts.features import FEATURES, describe
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         models = fit(features[names], labels, folds)
         predictions = Predictions(classes, truth, predict(models, features[names], folds, classes), fold, groups)
         scores = summarise(predictions, params.aggregate.resamples, params.aggregate.seed, bins=1)
-        probes[probe] = {"features": names} | {figure: scores[figure] for figure in FIGURES}
+        probes[probe] = {"features": names} | {metric: scores[metric] for metric in METRICS}
     report = {"demonstration": is_demonstration(), "pictures": test.image_id.nunique()}
     report |= {"groups": len(np.unique(groups)), "folds": test.fold.nunique(), "probes": probes}
     report["importance"] = importance(models, features[every], labels, folds)

@@ -12,7 +12,7 @@ from stages.params import load_params
 from stages.predictions import Predictions
 from stages.slices.dimensions import dimensions
 from stages.slices.errors import by_group, confusions
-from stages.slices.figures import by_slice, to_table
+from stages.slices.metrics import by_slice, to_table
 
 
 def main() -> None:

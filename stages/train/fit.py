@@ -13,7 +13,7 @@ from stages.heads import Head, NearestNeighbours, SupportVectorMachine
 from stages.params import Train
 from stages.train.data import Images, Rows
 from stages.train.frozen import Activations
-from stages.train.loop import Result, score
+from stages.train.loop import Progress, score
 
 COSTS = (0.1, 1.0, 10.0, 100.0)  # C of the support vector machines, and
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)  # how many vote: each is tried, the validation pictures choose
@@ -51,11 +51,11 @@ class Features:
 
 
 @torch.no_grad()
-def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows, params: Train, fold: int) -> Result:
+def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows, params: Train, fold: int) -> Progress:
     """Fit the head of a model that is already on the device; the setting with the best validation macro-F1 stays in it.
 
     A picture counts in the fit as much as its sampling weight says.
-    The result has a single epoch, and no weights beside the model's.
+    There is a single epoch, and no weights beside the model's.
     """
     head = next(module for module in model.modules() if isinstance(module, (SupportVectorMachine, NearestNeighbours)))
     activations = features.of(model, head)
@@ -74,7 +74,7 @@ def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows
     head.load_state_dict(state)
     train_loss = float(F.cross_entropy(_logits(head, x), train.labels))
     print(f"fold {fold}: {setting}, loss {train_loss:.4f}, macro-F1 {scores['validation_macro_f1']:.4f}")
-    return Result([{"epoch": 1, "train_loss": train_loss, **scores, "learning_rate": 0.0, "kept": True}])
+    return Progress([{"epoch": 1, "train_loss": train_loss, **scores, "learning_rate": 0.0, "kept": True}])
 
 
 def fit_machines(head: SupportVectorMachine, x: Tensor, labels: Tensor, weights: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -131,15 +131,15 @@ class Training:
         if self.features:
             from stages.train.fit import fit_fold
 
-            result = fit_fold(model, self.features, train, validation, params.train, fold)
+            progress = fit_fold(model, self.features, train, validation, params.train, fold)
         else:
-            trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-            result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
+            network, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+            progress = train_fold(network, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
         return Trained(
             fold=fold,
             seed=seed,
-            history=result.history,
-            state={name: result.kept.get(name, tensor) for name, tensor in cpu_state(model).items()},
+            history=progress.history,
+            state={name: progress.kept.get(name, tensor) for name, tensor in cpu_state(model).items()},
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         )

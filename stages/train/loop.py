@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Result:
+class Progress:
     """One dict an epoch, and the weights (on the CPU) of the epoch that is kept so far; with ema_epochs, their running mean there."""
 
     history: list[dict] = field(default_factory=list)
@@ -40,7 +40,7 @@ def train_fold(
     precision: torch.dtype,
     checkpoints: Checkpoints | None,
     line: int = 0,
-) -> Result:
+) -> Progress:
     """Train a model, which is already on the device, from the last checkpoint of this fold and seed if there is one.
 
     Without checkpoints none are read or written.
@@ -48,14 +48,14 @@ def train_fold(
 
     Raises SystemExit when the loss is no longer finite.
     """
-    result = Result()
+    progress = Progress()
     optimizer = make_optimizer(model, params)
     average = running_mean(model, params.ema_epochs * -(-len(train.rows) // params.batch_size))
     parts = {"model": model, "optimizer": optimizer, "average": average}
     if checkpoints:
-        checkpoints.resume(fold, seed, parts, result)
+        checkpoints.resume(fold, seed, parts, progress)
 
-    for epoch in range(len(result.history), params.epochs):
+    for epoch in range(len(progress.history), params.epochs):
         # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
         stream = int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
         torch.manual_seed(stream)
@@ -86,19 +86,19 @@ def train_fold(
             )
 
         scores = _validate(average.module, images, validation, precision)
-        result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
-        best = _best(result.history)
-        if _kept(result.history, params.keep) == epoch:
-            result.kept = cpu_state(average.module)
+        progress.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
+        best = _best(progress.history)
+        if _kept(progress.history, params.keep) == epoch:
+            progress.kept = cpu_state(average.module)
         if checkpoints:
-            checkpoints.save(fold, seed, parts, result)
+            checkpoints.save(fold, seed, parts, progress)
         tqdm.write(
             f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
         )
-    for number, epoch in enumerate(result.history):
-        epoch["kept"] = number == _kept(result.history, params.keep)
-    return result
+    for number, epoch in enumerate(progress.history):
+        epoch["kept"] = number == _kept(progress.history, params.keep)
+    return progress
 
 
 def running_mean(model: nn.Module, steps: float) -> AveragedModel:

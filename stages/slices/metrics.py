@@ -15,24 +15,24 @@ def by_slice(predictions: Predictions, dimensions: dict[str, pd.Series], resampl
     high enclose the middle 95 % as the slice's groups are drawn anew; None for a slice of one group, which has no spread.
     """
     slices = [
-        {"by": name, "slice": value} | _figures(predictions[(values == value).to_numpy(bool)], resamples, seed)
+        {"by": name, "slice": value} | _metrics(predictions[(values == value).to_numpy(bool)], resamples, seed)
         for name, values in dimensions.items()
         for value in sorted(values.unique())
     ]
     return sorted(slices, key=lambda one: (one["macro_f1"]["value"], one["by"], one["slice"]))
 
 
-def _figures(predictions: Predictions, resamples: int, seed: int) -> dict:
+def _metrics(predictions: Predictions, resamples: int, seed: int) -> dict:
     plain = _score(predictions)
     draws, codes = draw_groups(predictions.groups, resamples, seed)
     blocks = [_score(predictions, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK))]
     wrong = int((predictions.probabilities.argmax(1) != predictions.labels).sum())
-    figures = {"pictures": len(predictions), "groups": draws.shape[1], "wrong": wrong}
+    metrics = {"pictures": len(predictions), "groups": draws.shape[1], "wrong": wrong}
     for name, value in plain.items():
         values = np.concatenate([block[name] for block in blocks])
         low, high = np.quantile(values, INTERVAL) if draws.shape[1] > 1 else (np.nan, np.nan)
-        figures[name] = {"value": or_null(value), "low": or_null(low), "high": or_null(high)}
-    return figures
+        metrics[name] = {"value": or_null(value), "low": or_null(low), "high": or_null(high)}
+    return metrics
 
 
 def _score(predictions: Predictions, weights: np.ndarray | None = None) -> dict:
