@@ -18,9 +18,10 @@ test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all test
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
 	python -m tools.check $(if $(BASE),--base $(BASE))
 
-lint: .venv/installed  ## ruff's checks, and its format
+lint: .venv/installed  ## ruff's checks and its format, and mypy's types
 	ruff check .
 	ruff format --check .
+	mypy
 
 readme: .venv/installed  ## the result tables of README.md and docs/recipes.md, from metrics/
 	python -m tools.readme
@@ -77,4 +78,4 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	touch $@
 
 clean:  ## remove demo/, export/, caches, and .scratch/ with the trainings that no result holds yet
-	rm -rf demo export .scratch .pytest_cache .ruff_cache
+	rm -rf demo export .scratch .mypy_cache .pytest_cache .ruff_cache

@@ -17,7 +17,6 @@ SMALL = {  # params with which all stages take a minute
     "model.weights": "none",
     "model.image_size": 48,
     "train.epochs": 1,
-    "train.small_epochs": 0,
     "train.seeds": [0],
     "train.precision": "float32",
     "aggregate.resamples": 50,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, read_table
+from stages.catalog import MODELS, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, pixel_rows, read_table
 from stages.evaluate import inference
 from stages.model import load_state, recreate_model
 from stages.scores import defined_mean, score
@@ -60,7 +60,7 @@ def _train_accuracy() -> float:
     about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     samples = read_table(SAMPLES)
     pictures = samples[(samples.role == "train") & (samples.change == "")]
-    pixels, row_of = np.load(PIXELS, mmap_mode="r"), {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
+    pixels, row_of = np.load(PIXELS, mmap_mode="r"), pixel_rows()
     model = recreate_model(about)
 
     def of_fold(fold: int, mine: pd.DataFrame) -> float:

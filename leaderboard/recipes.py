@@ -22,7 +22,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Recipe(Section):
-    """One system. Metrics are named and nested as in metrics/summary.json; percentages are written as shares."""
+    """One system. Metrics are named as in metrics/summary.json, those of a class below its name; percentages are written as shares."""
 
     document: Document = Field(description="where it was published")
     table: str = Field(description="the table or sentence in the document")

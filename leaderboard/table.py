@@ -82,18 +82,17 @@ def _value(result: dict | None, metric: str) -> dict:
     """mean, and low and high where there is an interval, of one metric; empty where it is not known."""
     if not result:
         return {}
-    summary = result["summary"]
-    for cell in (summary, result["others"]):
-        for part in metric.rsplit(".", 1):
-            cell = cell.get(part, {})
-        if cell:
-            return cell
+    classes, others = result["summary"]["classes"], result["others"]
+    label, _, name = metric.rpartition(".")
+    for part in (classes.get(label, {}), others.get(label, {})) if label else (result["summary"], others):
+        if name in part:
+            return part[name]
     if metric in LOSSES:
         return {"mean": result["train"][metric]}
     if metric in ("validation_accuracy", *BY_LEAK):
         return {"mean": result[metric]}
     average, _, kind = metric.partition("_")
-    values = {name: value[kind]["mean"] for name, value in summary.items() if isinstance(value, dict) and kind in value}
+    values = {name: value[kind]["mean"] for name, value in classes.items() if kind in value}
     # A metric of a class that was never predicted, or never tested, may not be defined: the average is over the others.
     weights = {name: _weight(average, result, name) for name, value in values.items() if value is not None}
     total = sum(weights.values())

@@ -6,6 +6,7 @@ in [0, 1] and have a size of their own, since their classifier stands on flatten
 
 from collections import OrderedDict
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -52,7 +53,7 @@ def keras_resnet50(classes: int, dropout: float, size: int) -> nn.Module:
     return _start(model, "fc")
 
 
-def _start(model: nn.Module, classifier: str) -> nn.Module:
+def _start(model: Any, classifier: str) -> nn.Module:
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(module.weight)

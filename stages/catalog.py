@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 CATALOG = Path("data/merged/catalog.csv")
+DEMONSTRATION = Path("data/merged/demonstration.json")  # a file of its own, so that it only changes with what it says
 CLUSTERS = Path("data/dedupe/clusters.csv")
 CONFLICTS = Path("data/dedupe/conflicts.csv")
 FOLDS = Path("data/split/folds.csv")
@@ -35,6 +36,12 @@ def model_file(fold: int, seed: int) -> str:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV; what is empty is the empty string, never NaN, and text stays text."""
     return pd.read_csv(path, keep_default_na=False, dtype_backend="numpy_nullable", na_values=[], dtype=dict.fromkeys(TEXT, "string"))
+
+
+def pixel_rows() -> pd.Series:
+    """int, by image_id: where each preprocessed image is in PIXELS."""
+    index = read_table(INDEX).image_id
+    return pd.Series(index.index, index)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

@@ -1,15 +1,17 @@
-"""A run on synthetic pictures is a demonstration and no result: whatever shows its figures says so."""
+"""A run on synthetic images is a demonstration and no result: whatever shows its metrics or its predictions says so."""
 
-from stages.sources import load_source
+import json
+
+from stages.catalog import DEMONSTRATION
 
 NOTE = "Demonstration: synthetic pictures"
 
 
-def is_demonstration(sources: list[str]) -> bool:
-    """Whether any of the data sets of these names is generated (archive.phantom in data/sources.yaml)."""
-    return any(load_source(name).archive.phantom for name in sources)
+def is_demonstration() -> bool:
+    """Whether any of the merged data sets is generated, as merge found in the registry."""
+    return json.loads(DEMONSTRATION.read_text(encoding="utf-8"))["demonstration"]
 
 
 def titled(title: str, demonstration: bool) -> str:
-    """The title of a picture, after the note if it is of a demonstration."""
+    """The title of a plot, after the note if it is of a demonstration."""
     return f"{NOTE}. {title}" if demonstration else title

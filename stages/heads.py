@@ -12,6 +12,9 @@ from torch import Tensor, nn
 class Head(nn.Module):
     """Buffers whose sizes are those of the state that is loaded: how many pictures they hold, the data decide."""
 
+    points: Tensor
+    scale: Tensor
+
     def __init__(self, features: int):
         super().__init__()
         self.register_buffer("points", torch.empty(0, features))
@@ -30,6 +33,10 @@ class SupportVectorMachine(Head):
     points [P, F]: the support vectors of all of them; coefficients [K, P], intercepts [K]; gamma [1], the kernel's.
     Margins are no probabilities of any kind: stages/calibrate finds the temperature that makes them some.
     """
+
+    coefficients: Tensor
+    intercepts: Tensor
+    gamma: Tensor
 
     def __init__(self, features: int, classes: int):
         super().__init__(features)
@@ -53,6 +60,9 @@ class NearestNeighbours(Head):
 
     Votes have no gradient. The one that Grad-CAM gets is that of the closeness of those who voted for a class.
     """
+
+    votes: Tensor
+    neighbours: Tensor
 
     def __init__(self, features: int, classes: int):
         super().__init__(features)

@@ -2,8 +2,11 @@
 
 import difflib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from stages.architectures import ARCHITECTURES, INPUT, MEAN, STD
@@ -86,10 +89,25 @@ def normalisation(backbone: str, choice: str = "backbone") -> tuple[tuple[float,
     if name:
         from torchvision import models
 
-        config = models.get_model_weights(name).DEFAULT.transforms()
+        config: Any = models.get_model_weights(name).DEFAULT.transforms()
     else:
         config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     return tuple(config.mean), tuple(config.std)
+
+
+class Normalise(nn.Module):
+    """Levels in [0, 1], grey [N, 1, S, S] or of three channels, as a network takes them: [N, 3, S, S]; mean and std as of normalisation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
 
 
 def head_parameters(model: nn.Module) -> set[str]:
@@ -147,10 +165,10 @@ def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> 
     replaced = sorted(head_parameters(model))
     if not state:
         return {"loaded": 0, "replaced": replaced}
-    is_timm = hasattr(model, "pretrained_cfg")
-    if is_timm:  # position embeddings are stored for the pretrained size: take that on, load, and resample them
+    config: Any = getattr(model, "pretrained_cfg", None)
+    if config:  # timm's: position embeddings are stored for the pretrained size: take that on, load, and resample them
         size = _input_size(model)
-        _set_input_size(model, model.pretrained_cfg["input_size"][-2:])
+        _set_input_size(model, config["input_size"][-2:])
     heads = _head_names(model)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items() if not _belongs(name, heads)}
     given = {name: tensor for name, tensor in state.items() if not _belongs(name, (*heads, *AUXILIARY))}
@@ -168,7 +186,7 @@ def load_pretrained(model: nn.Module, state: dict[str, Tensor], source: str) -> 
     for name, parameter in model.named_parameters():
         if name in replaced:
             nn.init.normal_(parameter, std=0.01) if parameter.ndim > 1 else nn.init.zeros_(parameter)
-    if is_timm:
+    if config:
         _set_input_size(model, size)
     return {"loaded": len(given), "replaced": replaced}
 
@@ -188,7 +206,7 @@ def _create_torchvision(name: str, classes: int, dropout: float) -> nn.Module:
 
     # torchvision's weights of these two take ImageNet-normalised pixels only with transform_input
     extra = {"aux_logits": False, "transform_input": True, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    model = models.get_model(name, weights=None, num_classes=classes, **extra)
+    model: Any = models.get_model(name, weights=None, num_classes=classes, **extra)
     # every family of torchvision defines its classifier last: fc, classifier.6, heads.head, a 1x1 convolution in SqueezeNet
     path, layer = [(path, module) for path, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
     own = {path.split(".")[0], "dropout"}
@@ -201,7 +219,7 @@ def _create_torchvision(name: str, classes: int, dropout: float) -> nn.Module:
     return model
 
 
-def _strip_vgg(model: nn.Module, classes: int, dropout: float, side: int) -> None:
+def _strip_vgg(model: Any, classes: int, dropout: float, side: int) -> None:
     """Put a VGG's classifier on its last feature maps, pooled where side is 1, else flattened, of side x side cells."""
     classifier = nn.Linear(512 * side**2, classes)
     if hasattr(model, "pretrained_cfg"):
@@ -235,7 +253,7 @@ def _classifiers(model: nn.Module) -> list[str]:
     return sorted({name.rpartition(".")[0] for name in head_parameters(model)})
 
 
-def _head_names(model: nn.Module) -> tuple[str, ...]:
+def _head_names(model: Any) -> tuple[str, ...]:
     """Where the classifier sits: module names, more than one in distilled transformers."""
     if hasattr(model, "classifier_names"):
         return model.classifier_names
@@ -260,7 +278,7 @@ def _input_size(model: nn.Module) -> tuple[int, int]:
     return tuple(timm.models.get_model_input_config(model)["input_size"][-2:])
 
 
-def _set_input_size(model: nn.Module, size: tuple[int, int]) -> None:
+def _set_input_size(model: Any, size: tuple[int, int]) -> None:
     """Change a timm model that is built for one input size to another one; the others take any size as they are."""
     if not timm.models.get_model_input_config(model)["fixed_input_size"] or tuple(size) == _input_size(model):
         return

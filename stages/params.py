@@ -145,7 +145,7 @@ class Model(Section):
     head: Head = Field(
         description='"linear", or the width of a hidden layer between features and classifier (VGG then has no others), or "pooled" (VGG '
         'without any), or "svm" or "knn", '
-        "which are fitted to the frozen features of plain pictures: of train only class_weights and precision matter then"
+        "which are fitted to the frozen features of plain pictures: of train only precision matters then"
     )
     dropout: Fraction = Field(description="dropout before the head")
     normalisation: Literal["backbone", "none"] = Field(
@@ -173,8 +173,6 @@ class Augment(Section):
 class Train(Section):
     epochs: Count = Field(description="passes over the training pictures")
     batch_size: Count = Field(description="pictures a step")
-    small_epochs: int = Field(ge=0, description="first epochs that train on a smaller input, which costs less")
-    small_size: Annotated[int, Field(ge=16)] = Field(description="side of that smaller input, pixels, at most model.image_size")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(description="adamw, adam or sgd with momentum")
     lr: Positive = Field(description="peak learning rate")
     momentum: Fraction = Field(description="of sgd")
@@ -182,15 +180,12 @@ class Train(Section):
     schedule: Literal["onecycle", "cosine", "step", "constant"] = Field(description="course of the learning rate")
     step_epochs: Count = Field(description="schedule step: epochs between two drops")
     step_factor: Positive = Field(description="schedule step: factor of a drop")
-    label_smoothing: Fraction = Field(description="share of a label's probability that is spread over all classes")
-    class_weights: bool = Field(description="weigh the loss by the inverse frequency of the class")
     ema_epochs: Annotated[Number, Field(ge=0)] = Field(
         description="about how many epochs the moving average of the weights, which is validated and kept, looks back; 0: the last weights"
     )
     keep: Literal["best", "last"] = Field(
         description="the epoch whose weights are kept: best, of the highest validation macro-F1, or the last one"
     )
-    patience: int = Field(ge=0, description="epochs without a better validation macro-F1 before stopping; 0 never stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         description="of the forward pass; auto: bfloat16 where the hardware multiplies it natively"
     )

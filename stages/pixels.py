@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 RESAMPLING = Image.Resampling.LANCZOS
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow hands others, such as EPS, to programs outside
 BLACK = 16  # grey level up to which a pixel counts as border: JPEG noise around black stays below it
+SPECK = 0.02  # share of a row or column up to which it counts as black: a speck or a thin caption in the border
 BLANK = 4  # grey levels: what spans fewer shows nothing
 PhotometricInterpretation, NewSubfileType, Orientation = 262, 254, 274  # tags of TIFF
 OTHERS = {  # what else is found in sets of medical pictures: first bytes, from which byte on, -> its name
@@ -173,14 +174,23 @@ def is_blank(grey: np.ndarray) -> np.ndarray:
 def head_box(image: Image.Image) -> tuple[int, int, int, int]:
     """Bounding box (left, top, right, bottom) of what is not black; the whole picture if all of it is.
 
-    A row or column belongs to the head when more than 2 % of it is brighter than BLACK, so that a speck or a
-    thin caption in the border does not count.
+    A row or column belongs to the head when more than SPECK of it is brighter than BLACK.
     """
     bright = np.asarray(image) > BLACK
-    rows, columns = np.flatnonzero(bright.mean(1) > 0.02), np.flatnonzero(bright.mean(0) > 0.02)
+    rows, columns = np.flatnonzero(bright.mean(1) > SPECK), np.flatnonzero(bright.mean(0) > SPECK)
     if not len(rows) or not len(columns):
         return (0, 0, *image.size)
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def bars(pixels: np.ndarray) -> np.ndarray:
+    """float [N, 4]: the widths of the black bars at the top, bottom, left and right of uint8 [N, S, S], as shares of the side."""
+    bright = pixels > BLACK
+    widths = []
+    for axis in (2, 1):
+        lines = bright.mean(axis) > SPECK
+        widths += [np.where(side.any(1), side.argmax(1) / side.shape[1], 1.0) for side in (lines, lines[:, ::-1])]
+    return np.stack(widths, 1)
 
 
 def squash(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
@@ -195,7 +205,7 @@ def pad(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = N
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     canvas = np.zeros((size, size), np.uint8)
     y, x = (size - height) // 2, (size - width) // 2
-    canvas[y : y + height, x : x + width] = image.resize((width, height), RESAMPLING, box=box)
+    canvas[y : y + height, x : x + width] = np.asarray(image.resize((width, height), RESAMPLING, box=box))
     return canvas
 
 

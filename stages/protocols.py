@@ -1,5 +1,7 @@
 """The four protocols: kfold, holdout, the published folders, and other sources to test on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -85,7 +87,7 @@ def _by_side(train: pd.DataFrame, test: pd.DataFrame, params: Split) -> tuple[pd
     return train[~train.unit.isin(test.unit)], test
 
 
-def _of_planes(side: pd.DataFrame, planes: list[str]) -> pd.DataFrame:
+def _of_planes(side: pd.DataFrame, planes: Sequence[str]) -> pd.DataFrame:
     return side[side.plane.isin(planes)] if planes else side
 
 

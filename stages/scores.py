@@ -101,8 +101,8 @@ def defined_mean(values: np.ndarray) -> np.ndarray:
     return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 
 
-def or_null(value: float) -> float | None:
-    """The value for JSON, which knows no NaN."""
+def or_null(value: float | np.ndarray) -> float | None:
+    """The number for JSON, which knows no NaN."""
     return None if np.isnan(value) else float(value)
 
 

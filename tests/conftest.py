@@ -51,7 +51,7 @@ def phantom_project(tmp_path_factory):
     sys.addaudithook(note)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        set_params(model__image_size=64, train__small_epochs=0)
+        set_params(model__image_size=64)
         for stage in STAGES:
             main = importlib.import_module(f"stages.{stage}.__main__").main
             current.append(stage)

@@ -10,6 +10,8 @@ import yaml
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from stages.catalog import DEMONSTRATION, write_metrics
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,10 +25,14 @@ def set_params(**values) -> None:
 
 
 def copy_params() -> None:
-    """params.yaml of the project and its registry of data sets."""
-    Path("data").mkdir()
-    for name in ("params.yaml", "data/sources.yaml"):
-        shutil.copy(ROOT / name, name)
+    """params.yaml of the project, in a run that is no demonstration."""
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    call_demonstration(False)
+
+
+def call_demonstration(demonstration: bool) -> None:
+    """Write what merge writes where any of the sets is synthetic, or none."""
+    write_metrics({"demonstration": demonstration}, DEMONSTRATION)
 
 
 def lay_out_project(folder: Path, sources: dict) -> None:

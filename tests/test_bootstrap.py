@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stages.bootstrap import draw_groups, summarise
+from stages.predictions import Predictions
 from stages.scores import score
 
 CLASSES = ["glioma", "notumor", "pituitary"]
@@ -14,10 +17,10 @@ def predictions():
     labels, groups = random.integers(0, 3, 900), random.integers(0, 120, 900)
     values = random.normal(size=(900, 3))
     values[np.arange(900), labels] += 1.5
-    return labels, np.exp(values) / np.exp(values).sum(1, keepdims=True), groups % 3, groups
+    return Predictions(CLASSES, labels, np.exp(values) / np.exp(values).sum(1, keepdims=True), groups % 3, groups)
 
 
-def test_a_draw_has_as_many_groups_as_there_are(predictions):
+def test_a_draw_has_as_many_groups_as_there_are():
     draws, codes = draw_groups(np.array(["b", "a", "b", "c"]), 50, seed=0)
     assert codes.tolist() == [1, 0, 1, 2]
     assert draws.shape == (50, 3) and (draws.sum(1) == 3).all() and draws.std() > 0
@@ -26,31 +29,29 @@ def test_a_draw_has_as_many_groups_as_there_are(predictions):
 
 
 def test_mean_and_std_are_those_of_the_folds(predictions):
-    labels, probabilities, folds, groups = predictions
-    figures = summarise(labels, probabilities, folds, *draw_groups(groups, 50, 0), CLASSES, 15)
-    scores = [score(labels[folds == k], probabilities[folds == k], CLASSES, 15) for k in range(3)]
+    figures = summarise(predictions, 50, 0, 15)
+    folds = [predictions[predictions.folds == k] for k in range(3)]
+    scores = [score(fold.labels, fold.probabilities, CLASSES, 15) for fold in folds]
     for name, figure in figures.items():
         values = [fold[name] for fold in scores]
         assert figure["mean"] == pytest.approx(np.mean(values)) and figure["std"] == pytest.approx(np.std(values, ddof=1))
 
 
 def test_interval_is_that_of_resampling_whole_groups_one_by_one(predictions):
-    labels, probabilities, folds, groups = predictions
-    draws, codes = draw_groups(groups, 40, 0)
+    draws, codes = draw_groups(predictions.groups, 40, 0)
     means = []
     for draw in draws:
         rows = np.concatenate([np.flatnonzero(codes == group) for group, times in enumerate(draw) for _ in range(times)])
-        inside = [rows[folds[rows] == k] for k in range(3)]
-        means.append(np.mean([score(labels[fold], probabilities[fold], CLASSES, 15)["macro_f1"] for fold in inside]))
-    figure = summarise(labels, probabilities, folds, draws, codes, CLASSES, 15)["macro_f1"]
+        inside = [predictions[rows[predictions.folds[rows] == k]] for k in range(3)]
+        means.append(np.mean([score(fold.labels, fold.probabilities, CLASSES, 15)["macro_f1"] for fold in inside]))
+    figure = summarise(predictions, 40, 0, 15)["macro_f1"]
     assert (figure["low"], figure["high"]) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
 
 
 def test_every_mean_lies_inside_its_interval_even_of_a_calibrated_ece(predictions):
-    labels, probabilities, folds, groups = predictions
     random = np.random.default_rng(1)
-    labels = np.array([random.choice(3, p=p) for p in probabilities])  # drawn from the probabilities: calibrated by construction
-    for name, figure in summarise(labels, probabilities, folds, *draw_groups(groups, 400, 0), CLASSES, 15).items():
+    labels = np.array([random.choice(3, p=p) for p in predictions.probabilities])  # drawn from them: calibrated by construction
+    for name, figure in summarise(replace(predictions, labels=labels), 400, 0, 15).items():
         assert 0 <= figure["low"] < figure["mean"] < figure["high"], name
 
 
@@ -62,15 +63,14 @@ def test_interval_covers_the_true_accuracy_about_as_often_as_it_says():
         right = (random.random(60) < 0.8)[groups]
         labels = np.tile([0, 1], 300)
         probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
-        figure = summarise(labels, probabilities, groups % 2, *draw_groups(groups, 200, run), CLASSES[:2], 15)["accuracy"]
+        figure = summarise(Predictions(CLASSES[:2], labels, probabilities, groups % 2, groups), 200, run, 15)["accuracy"]
         covered += figure["low"] <= 0.8 <= figure["high"]
     assert 0.88 <= covered / runs <= 0.99
 
 
 def test_one_fold_has_no_spread_and_a_missing_class_no_figures(predictions):
-    labels, probabilities, _, groups = predictions
-    labels = np.where(labels == 2, 0, labels)
-    figures = summarise(labels, probabilities, np.zeros(900, int), *draw_groups(groups, 50, 0), CLASSES, 15)
+    labels = np.where(predictions.labels == 2, 0, predictions.labels)
+    figures = summarise(replace(predictions, labels=labels, folds=np.zeros(900, int)), 50, 0, 15)
     assert figures["accuracy"]["std"] == 0
     assert figures["pituitary.recall"] == {"mean": None, "std": 0.0, "low": None, "high": None}
     assert figures["pituitary.specificity"]["mean"] < 1

@@ -65,6 +65,13 @@ def test_code_dependencies_are_the_folder_and_the_nouns_it_imports(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_come_in_one_order(stage):
+    """Data, metrics, the stage's own code, shared code; each by name."""
+    deps = STAGES[stage]["deps"]
+    assert deps == sorted(deps, key=lambda dep: (dep.split("/")[0], dep.endswith(".py"), dep))
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_no_step_imports_another(stage):
     steps = {name.split(".")[1] for path in modules(stage) for name in imports(path)}
     assert steps & set(STAGES) <= {stage}

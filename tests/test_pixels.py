@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from synthetic import encode, smooth
 
-from stages.pixels import Undecodable, decode, head_box, is_blank, open_image, pad, squash, to_grey, to_square
+from stages.pixels import Undecodable, bars, decode, head_box, is_blank, open_image, pad, squash, to_grey, to_square
 
 PICTURE = smooth(0)
 
@@ -288,3 +288,10 @@ def test_pad_copes_with_every_aspect(width, height):
 
 def test_to_grey_leaves_grey_alone():
     assert (np.asarray(to_grey(Image.open(io.BytesIO(encode(PICTURE))))) == np.asarray(PICTURE)).all()
+
+
+def test_bars_are_shares_of_the_side_top_bottom_left_right():
+    pixels = np.zeros((3, 100, 100), np.uint8)
+    pixels[0, 10:80, 30:95] = 200
+    pixels[1] = 200
+    assert bars(pixels) == pytest.approx(np.array([[0.1, 0.2, 0.3, 0.05], [0, 0, 0, 0], [1, 1, 1, 1]]))

@@ -20,7 +20,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, FOLDS, MODELS, PREDICTIONS, read_table
+from stages.catalog import CALIBRATION, CATALOG, CLUSTERS, DEMONSTRATION, FOLDS, MODELS, PREDICTIONS, read_table
+from stages.demonstration import is_demonstration
 from stages.gradients import gradients
 from stages.params import load_params
 from stages.predict.package import PACKAGE, load
@@ -31,7 +32,7 @@ OPSET = 18
 
 
 def main() -> None:
-    needed = [MODELS / "model.json", PREDICTIONS, CALIBRATION, CATALOG, CLUSTERS, CARD]
+    needed = [MODELS / "model.json", PREDICTIONS, CALIBRATION, CATALOG, CLUSTERS, DEMONSTRATION, CARD]
     if missing := [str(path) for path in needed if not path.exists()]:
         sys.exit(f"{', '.join(missing)}: not there; run `dvc repro` first")
     shutil.rmtree(PACKAGE, ignore_errors=True)
@@ -49,6 +50,7 @@ def main() -> None:
         **json.loads(CALIBRATION.read_text(encoding="utf-8")),
         "planes": planes,
         "sources": params.data.sources,
+        "demonstration": is_demonstration(),
     }
     (PACKAGE / "package.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(CARD, PACKAGE / "README.md")

@@ -45,8 +45,7 @@ def metrics_of(summary: dict) -> str:
 
 def of_summary(summary: dict) -> dict:
     """What metrics.md shows."""
-    classes = {name: value for name, value in summary.items() if isinstance(value, dict) and "f1" in value}
-    return {"names": NAMES, "summary": summary, "classes": classes}
+    return {"names": NAMES, "summary": summary}
 
 
 def published(table: pd.DataFrame) -> list[dict]:

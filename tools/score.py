@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.bootstrap import draw_groups, summarise
+from stages.bootstrap import summarise
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, PREDICTIONS, read_table
 from stages.params import load_params
-from stages.predictions import to_arrays
+from stages.predictions import Predictions
 from stages.scores import CLASS_METRICS, METRICS
 from tools.compare import compare, read_predictions, to_markdown
 from tools.readme import metrics_of
@@ -97,15 +97,14 @@ def mistakes(table: pd.DataFrame, test: pd.DataFrame, classes: list[str]) -> lis
 
 def summary_of(predictions: pd.DataFrame, groups: pd.Series, classes: list[str], resamples: int, seed: int, bins: int) -> dict:
     """As metrics/summary.json, without seeds. predictions: a row a test picture and fold; groups: by image_id."""
-    of_row = predictions.image_id.map(groups).to_numpy()
-    draws, codes = draw_groups(of_row, resamples, seed)
-    scores = summarise(*to_arrays(predictions, classes), predictions.fold.to_numpy(int), draws, codes, classes, bins)
+    arrays = Predictions.from_table(predictions, groups)
+    scores = summarise(arrays, resamples, seed, bins)
     return {
         "pictures": predictions.image_id.nunique(),
-        "groups": draws.shape[1],
+        "groups": len(np.unique(arrays.groups)),
         "folds": predictions.fold.nunique(),
         **{name: scores[name] for name in METRICS},
-        **{name: {metric: scores[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes},
+        "classes": {name: {metric: scores[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes},
     }
 
 

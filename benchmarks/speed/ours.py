@@ -43,7 +43,6 @@ def write_params(task: Task) -> Params:
         "model.dropout": 0.0,
         "train.epochs": task.epochs,
         "train.batch_size": task.batch_size,
-        "train.small_epochs": 0,
         "train.seeds": [0],
         "train.optimizer": "adam",
         "train.weight_decay": 0.0,

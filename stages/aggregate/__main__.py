@@ -1,6 +1,6 @@
-"""Sum the folds up: every figure's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen.
+"""Sum the folds up: every metric's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen.
 
-Where there are several seeds, the figures of the whole also have seed_mean and seed_std: of each seed's models alone, over the seeds.
+Where there are several seeds, the metrics of the whole also have seed_mean and seed_std: of each seed's models alone, over the seeds.
 """
 
 import json
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from stages.aggregate.table import to_text
-from stages.bootstrap import draw_groups, summarise
+from stages.bootstrap import summarise
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
 from stages.demonstration import is_demonstration
 from stages.params import load_params
-from stages.predictions import class_names, to_arrays
+from stages.predictions import Predictions
 from stages.scores import CLASS_METRICS, METRICS
 
 SUMMARY = "metrics/summary.json"
@@ -21,33 +21,21 @@ SUMMARY = "metrics/summary.json"
 
 def main() -> None:
     params = load_params()
-    predictions, clusters = read_table(PREDICTIONS), read_table(CLUSTERS)
-    classes = class_names(predictions)
-    groups = predictions.image_id.map(clusters.set_index("image_id").group)
-    if groups.isna().any():
-        raise SystemExit(f"{PREDICTIONS} holds pictures that {CLUSTERS} does not know: run `dvc repro`")
-
-    draws, codes = draw_groups(groups.to_numpy(), params.aggregate.resamples, params.aggregate.seed)
-    labels, probabilities = to_arrays(predictions, classes)
-    figures = summarise(
-        labels=labels,
-        probabilities=probabilities,
-        folds=predictions.fold.to_numpy(int),
-        draws=draws,
-        codes=codes,
-        classes=classes,
-        bins=params.evaluate.bins,
-    )
+    table = read_table(PREDICTIONS)
+    predictions = Predictions.from_table(table, read_table(CLUSTERS).set_index("image_id").group)
+    metrics = summarise(predictions, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins)
     seeds = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))["seeds"].values()
     summary = {
-        "demonstration": is_demonstration(params.data.sources),
-        "pictures": predictions.image_id.nunique(),
-        "groups": groups.nunique(),
-        "folds": predictions.fold.nunique(),
+        "demonstration": is_demonstration(),
+        "pictures": table.image_id.nunique(),
+        "groups": len(np.unique(predictions.groups)),
+        "folds": len(np.unique(predictions.folds)),
         "seeds": len(seeds),
     }
-    summary |= {name: figures[name] | _over_seeds([alone[name] for alone in seeds]) for name in METRICS}
-    summary |= {name: {metric: figures[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes}
+    summary |= {name: metrics[name] | _over_seeds([alone[name] for alone in seeds]) for name in METRICS}
+    summary["classes"] = {
+        name: {metric: metrics[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in predictions.classes
+    }
     write_metrics(summary, SUMMARY)
     print(to_text(summary))
 

@@ -7,10 +7,9 @@ from stages.scores import METRICS
 
 def to_text(summary: dict) -> str:
     """The summary as a table: mean and 95 % interval, a line a figure, with the spread over seeds if there are several, then a line a class, lowest F1 first."""
-    f1 = {name: value["f1"]["mean"] or 0 for name, value in summary.items() if isinstance(value, dict) and "f1" in value}
-    classes = sorted(f1, key=f1.get)
+    classes = sorted(summary["classes"].items(), key=lambda item: item[1]["f1"]["mean"] or 0)
     overall = pd.DataFrame({name: {"": _cell(summary[name]), "seeds": _spread(summary[name])} for name in METRICS}).T
-    by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in summary[name].items()} for name in classes}).T
+    by_class = pd.DataFrame({name: {metric: _cell(cell) for metric, cell in values.items()} for name, values in classes}).T
     folds = "1 fold" if summary["folds"] == 1 else f"{summary['folds']} folds"
     counts = f"{summary['pictures']} pictures of {summary['groups']} groups, {folds}; mean [95 % interval]"
     if summary["seeds"] > 1:

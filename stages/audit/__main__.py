@@ -12,10 +12,9 @@ import pandas as pd
 
 from stages.audit import sheet
 from stages.audit.suspects import suspects
-from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_metrics, write_table
+from stages.catalog import CLUSTERS, CONFLICTS, PIXELS, PREDICTIONS, pixel_rows, read_table, write_metrics, write_table
 from stages.demonstration import is_demonstration
-from stages.params import load_params
-from stages.predictions import class_names
+from stages.predictions import Predictions
 
 AUDIT = "metrics/audit.csv"
 SHEET = Path("metrics/plots/suspects.png")
@@ -23,12 +22,11 @@ COLUMNS = ["image_id", "label", "suggested", "p_label", "p_suggested", "reason",
 
 
 def main() -> None:
-    demonstration = is_demonstration(load_params().data.sources)
-    predictions, conflicts = read_table(PREDICTIONS), read_table(CONFLICTS)
+    demonstration = is_demonstration()
+    tested, conflicts = read_table(PREDICTIONS), read_table(CONFLICTS)
     clusters = read_table(CLUSTERS).set_index("image_id")
-    classes = class_names(predictions)
 
-    doubted = suspects(predictions, classes).assign(reason="the model disagrees")
+    doubted = suspects(tested.image_id, Predictions.from_table(tested, clusters.group)).assign(reason="the model disagrees")
     disputed = conflicts.sort_values(["cluster", "image_id"])[["image_id", "label"]].assign(
         suggested="", p_label="", p_suggested="", reason="occurs under several labels"
     )
@@ -36,23 +34,21 @@ def main() -> None:
     table["cluster"], table["patient"] = table.image_id.map(clusters.cluster), table.image_id.map(clusters.patient)
     write_table(table[COLUMNS], AUDIT)
 
-    row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
-    pixels = np.load(PIXELS, mmap_mode="r")
     shown = table.head(min(len(doubted), sheet.ROWS * sheet.COLUMNS))
-    sheet.draw(shown, [pixels[row_of[image_id]] for image_id in shown.image_id], demonstration, SHEET)
+    sheet.draw(shown, list(np.load(PIXELS, mmap_mode="r")[shown.image_id.map(pixel_rows()).to_numpy(int)]), demonstration, SHEET)
 
     pairs = doubted.groupby(["label", "suggested"]).size().sort_values(ascending=False, kind="stable")
     metrics = {
         "demonstration": demonstration,
-        "pictures": len(predictions),
+        "pictures": len(tested),
         "doubted": len(doubted),
-        "doubted_share": len(doubted) / len(predictions),
+        "doubted_share": len(doubted) / len(tested),
         "doubted_patients": int(table.patient[: len(doubted)].replace("", pd.NA).nunique()),
         "doubted_as": {f"{label} as {suggested}": int(count) for (label, suggested), count in pairs.items()},
         "under_several_labels": len(disputed),
     }
     write_metrics(metrics, "metrics/audit.json")
-    print(f"{len(doubted)} of {len(predictions)} labels to check, {len(disputed)} pictures under several labels: {AUDIT}, {SHEET}")
+    print(f"{len(doubted)} of {len(tested)} labels to check, {len(disputed)} pictures under several labels: {AUDIT}, {SHEET}")
 
 
 if __name__ == "__main__":

@@ -3,18 +3,20 @@
 import numpy as np
 import pandas as pd
 
+from stages.predictions import Predictions
 from stages.scores import top
 
 SHARES = np.round(np.arange(1, 0, -0.01), 2)  # of the pictures that are answered
 
 
-def curve(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def curve(predictions: Predictions) -> pd.DataFrame:
     """Columns class ("all", or the actual class), answered (share), accuracy (of the answers), confidence (of the least sure answer).
 
-    labels: int [N], indices into classes; probabilities: float [N, K]. The pictures are answered by falling confidence,
-    whatever their class; among those of one class the accuracy is its recall (El-Yaniv and Wiener 2010: risk and coverage).
+    The images are answered by falling confidence, whatever their class; among those of one class the accuracy is its recall
+    (El-Yaniv and Wiener 2010: risk and coverage).
     """
-    predicted, confidence = top(probabilities)
+    labels, classes = predictions.labels, predictions.classes
+    predicted, confidence = top(predictions.probabilities)
     order = np.argsort(-confidence, kind="stable")
     rows = []
     for share in SHARES:

@@ -177,7 +177,7 @@ def _write(tables: sqlite3.Connection, read: Callable[[Member], Iterator[bytes]]
     digests = [hashlib.sha256() for _ in wrappings]
     progress = tqdm(desc=target.stem, total=total, unit="B", unit_scale=True, disable=None)
     with progress, zipfile.ZipFile(target, "w") as archive:
-        archive.filelist = _Written(tables)
+        archive.filelist = _Written(tables)  # type: ignore[assignment]
         for member in map(Member._make, tables.execute("SELECT path, size, place FROM members ORDER BY path")):
             paths = [member.path.removeprefix(wrapping) for wrapping in wrappings]
             sha256 = _copy(member, read, archive, paths[0])

@@ -93,7 +93,7 @@ def _download(archive: Archive, path: Path) -> None:
                 require_space(path.parent, 2 * int(response.headers.get("Content-Length", 0)) - have)  # the zip and its canonical copy
                 _transfer(api, response, path, kaggle)
     except requests.HTTPError as error:
-        status, wait = error.response.status_code, error.response.headers.get("Retry-After")
+        status, wait = error.response.status_code, error.response.headers.get("Retry-After")  # type: ignore[union-attr]
         advice = ADVICE.get(status, f"try again later; it asks to wait {_duration(wait)}" if wait else "try again later")
         raise SystemExit(f"{what}: Kaggle answers {status}; {advice} (https://www.kaggle.com/datasets/{archive.slug})") from None
     except OSError as error:  # requests' own are among them

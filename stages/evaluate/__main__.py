@@ -17,13 +17,13 @@ from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 from stages.catalog import (
-    INDEX,
     MODELS,
     PIXELS,
     PREDICTIONS,
     SAMPLES,
     VALIDATION_PREDICTIONS,
     model_file,
+    pixel_rows,
     read_table,
     write_metrics,
     write_table,
@@ -39,13 +39,13 @@ PLOTS = Path("metrics/plots")
 
 def main() -> None:
     params = load_params()
-    demonstration = is_demonstration(params.data.sources)
+    demonstration = is_demonstration()
     about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     classes, seeds = about["classes"], about["seeds"]
     pixels = np.load(PIXELS, mmap_mode="r")
-    row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
     samples = read_table(SAMPLES)
     pictures = samples[samples.role != "train"].sort_values(["fold", "image_id"], ignore_index=True)
+    rows = pictures.image_id.map(pixel_rows()).to_numpy(int)
     if unknown := sorted(set(pictures.label) - set(classes)):
         raise SystemExit(f"split: the test pictures hold {', '.join(unknown)}, but the models were trained on {', '.join(classes)} only")
 
@@ -54,9 +54,9 @@ def main() -> None:
     with tqdm(total=len(seeds) * len(pictures), unit="picture", desc="evaluate", disable=None) as progress:
         for (fold, mine), (number, seed) in product(pictures.groupby("fold"), enumerate(seeds)):
             load_state(model, load_file(MODELS / model_file(fold, seed)))
-            rows, predicted = mine.image_id.map(row_of).to_numpy(int), []
+            predicted = []
             for batch in inference.probabilities(
-                model, pixels, rows, about["mean"], about["std"], params.evaluate.flips, params.evaluate.zoom
+                model, pixels, rows[mine.index], about["mean"], about["std"], params.evaluate.flips, params.evaluate.zoom
             ):
                 if not np.isfinite(batch).all():
                     raise SystemExit(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stages.device import pick_device
+from stages.model import Normalise
 from stages.views import views
 
 BATCH = 64
@@ -22,11 +23,11 @@ def probabilities(
     0..1; flips and zoom: those of stages.views, whose views are averaged. bfloat16 on a GPU; float32, the same bytes every time, on the CPU.
     """
     device = pick_device()
-    model = model.to(device, memory_format=torch.channels_last).eval()
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    model = model.to(device).to(memory_format=torch.channels_last).eval()
+    normalise = Normalise(mean, std).to(device)
     for start in range(0, len(rows), BATCH):
         grey = torch.from_numpy(pixels[rows[start : start + BATCH]]).to(device).unsqueeze(1)
-        seen = views((grey / 255 - mean) / std, flips, zoom)
+        seen = views(normalise(grey / 255), flips, zoom)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             outputs = [model(view.contiguous(memory_format=torch.channels_last)) for view in seen]
         yield torch.stack([output.float().softmax(1) for output in outputs]).mean(0).cpu().numpy()

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stages.attention import attention, find_layer, overlay, random_attention
-from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_metrics, write_table
+from stages.catalog import MODELS, PIXELS, PREDICTIONS, model_file, pixel_rows, read_table, write_metrics, write_table
 from stages.demonstration import is_demonstration
 from stages.explain import figures, sheet
 from stages.explain.network import Network
@@ -28,18 +28,18 @@ BATCH = 16  # pictures whose gradients are in memory at once
 
 def main() -> None:
     params = load_params()
-    demonstration = is_demonstration(params.data.sources)
+    demonstration = is_demonstration()
     about = json.loads((MODELS / "model.json").read_text(encoding="utf-8"))
     classes, seed = about["classes"], about["seeds"][0]
     sample = choose(read_table(PREDICTIONS), params.explain.pictures)
-    row_of = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
-    pictures = np.load(PIXELS, mmap_mode="r")[sample.image_id.map(row_of).to_numpy(int)]
+    pictures = np.load(PIXELS, mmap_mode="r")[sample.image_id.map(pixel_rows()).to_numpy(int)]
     predicted = sample.predicted.map(classes.index).to_numpy(int)
 
     network = Network(about)
     network.load(MODELS / model_file(sample.fold[0], seed))
     layer = find_layer(network.model, about["image_size"], params.explain.layer)
-    maps, measures = np.zeros(pictures.shape, np.float32), [{}] * len(sample)
+    maps = np.zeros(pictures.shape, np.float32)
+    measures: list[dict] = [{}] * len(sample)
     with tqdm(total=len(sample), unit="picture", desc="explain", disable=None) as progress:
         for fold, mine in sample.groupby("fold"):
             network.load(MODELS / model_file(fold, seed))

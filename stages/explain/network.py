@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stages.device import pick_device
-from stages.model import load_state, recreate_model
+from stages.model import Normalise, load_state, recreate_model
 
 BATCH = 64
 
@@ -18,8 +18,8 @@ class Network:
 
     def __init__(self, about: dict):
         self.device = pick_device()
-        self.model = recreate_model(about).to(self.device, memory_format=torch.channels_last).eval()
-        self._mean, self._std = (torch.tensor(about[key], device=self.device).view(1, 3, 1, 1) for key in ("mean", "std"))
+        self.model = recreate_model(about).to(self.device).to(memory_format=torch.channels_last).eval()
+        self._normalise = Normalise(about["mean"], about["std"]).to(self.device)
 
     def load(self, path: Path) -> None:
         load_state(self.model, load_file(path))
@@ -27,7 +27,7 @@ class Network:
     def inputs(self, pictures: np.ndarray) -> Tensor:
         """Grey pictures, 0 to 255, [N, S, S], as the model takes them: [N, 3, S, S]."""
         grey = torch.from_numpy(np.asarray(pictures, np.float32)).to(self.device).unsqueeze(1)
-        return ((grey / 255 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        return self._normalise(grey / 255).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def probability(self, k: int, pictures: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from stages.params import load_params
 
 def main() -> None:
     params = load_params()
-    demonstration = is_demonstration(params.data.sources)
+    demonstration = is_demonstration()
     catalog = read_table(CATALOG).drop(columns=["plane", "patient"])
     table = catalog.merge(read_table(CLUSTERS), on="image_id", validate="one_to_one")
     thumbnails = np.load(CATALOG.with_name("thumbnails.npy"))

@@ -11,12 +11,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from stages.bootstrap import draw_groups, summarise
+from stages.bootstrap import summarise
 from stages.leaks.sides import Side
 from stages.params import Aggregate
+from stages.predictions import Predictions
 
 COMPONENTS = 100
-FIGURES = ("accuracy", "macro_f1")
+METRICS = ("accuracy", "macro_f1")
 
 
 def predict(features: np.ndarray, labels: np.ndarray, sides: list[Side]) -> np.ndarray:
@@ -45,17 +46,19 @@ def score_parts(
     rows = table.loc[np.concatenate([side.test for side in sides])]
     folds = np.repeat(np.arange(len(sides)), [len(side.test) for side in sides])
     number = {name: k for k, name in enumerate(classes)}
-    labels, chosen = rows.label.map(number).to_numpy(int), np.eye(len(classes))[pd.Series(predicted).map(number)]
+    chosen = np.eye(len(classes))[pd.Series(predicted).map(number)]
+    predictions = Predictions(classes, rows.label.map(number).to_numpy(int), chosen, folds, rows.group.to_numpy(int))
 
-    def figures(part: np.ndarray) -> dict | None:
+    def metrics(part: np.ndarray) -> dict | None:
         if not part.any():
             return None
-        draws, codes = draw_groups(rows.group[part].to_numpy(int), params.resamples, params.seed)
-        scores = summarise(labels[part], chosen[part], folds[part], draws, codes, classes, bins=1)
+        scores = summarise(predictions[part], params.resamples, params.seed, bins=1)
         counts = rows.label[part].value_counts().sort_index().to_dict()
-        return {"pictures": int(part.sum()), "groups": draws.shape[1], "labels": counts} | {name: scores[name] for name in FIGURES}
+        return {"pictures": int(part.sum()), "groups": rows.group[part].nunique(), "labels": counts} | {
+            name: scores[name] for name in METRICS
+        }
 
     parts = {"all": np.ones(len(rows), bool)} | ({"distinct": rows.kept.to_numpy(bool)} if len(sides) > 1 else {})
     parts |= {"leaked": found.picture.to_numpy(), "clean": ~found.picture.to_numpy(), "new_group": ~found.group.to_numpy()}
     training = round(np.mean([len(side.train) for side in sides]))
-    return {"training": training} | {name: figures(part) for name, part in parts.items()}
+    return {"training": training} | {name: metrics(part) for name, part in parts.items()}

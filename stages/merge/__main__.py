@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stages.archives import directory
-from stages.catalog import CATALOG, write_metrics
+from stages.catalog import CATALOG, DEMONSTRATION, write_metrics
 from stages.merge.annotations import ANNOTATIONS, Annotations
 from stages.merge.classes import Classes
 from stages.merge.corrections import CORRECTIONS, Corrections
@@ -36,7 +36,8 @@ TALLIED = ["source", "label", "published_split", "reason", "augmented_from", "pa
 
 def main() -> None:
     params = load_params()
-    folders = {name: load_source(name).folders for name in params.data.sources}
+    sources = {name: load_source(name) for name in params.data.sources}
+    folders = {name: source.folders for name, source in sources.items()}
     archives = {name: RAW / f"{name}.zip" for name in params.data.sources}
     labels = {label for entry in folders.values() for label in entry.labels}
     _refuse_twins(labels | set(params.data.labels.values()))
@@ -50,7 +51,8 @@ def main() -> None:
                 f"{', '.join(map(str, archives.values()))} hold no files but annotations.csv; check them and data/sources.yaml"
             )
         originals = {name: _members(archives[name]) if entry.augmented else () for name, entry in folders.items()}
-        good, reasons, blank, tallies, classes = np.zeros(progress.members, bool), [], [], [], Classes()
+        good, blank, tallies, classes = np.zeros(progress.members, bool), [], [], Classes()
+        reasons: list[str] = []
         for table in progress.parts(ROWS):
             table = pd.concat([read_folders(rows, folders[name], originals[name]) for name, rows in table.groupby("source", sort=False)])
             classes.count(table)
@@ -65,6 +67,7 @@ def main() -> None:
     tally = pd.concat(tallies).groupby(level=list(range(len(TALLIED)))).sum().rename("pictures").reset_index()
     metrics = _summary(tally, params.data.sources)
     write_metrics(metrics, "metrics/merge.json")
+    write_metrics({"demonstration": any(source.archive.phantom for source in sources.values())}, DEMONSTRATION)
 
     if blank:
         print(

@@ -1,8 +1,8 @@
 """Patients, planes and the tumour's share of the picture, known by the sha256 of a file."""
 
 import sqlite3
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
 
@@ -36,7 +36,7 @@ class Annotations:
                 with shipped.open_table(archive, member) as file:
                     self._add(file, f"{archive}: {member}")
 
-    def _add(self, file: str | BinaryIO, name: str) -> None:
+    def _add(self, file: str | BufferedIOBase, name: str) -> None:
         for part in read_parts(file, name, shipped.COLUMNS[shipped.ANNOTATIONS]):
             part = _checked(part, name).assign(file=len(self._names))
             rows = part[["sha256", "file", *KNOWN]].itertuples(index=False, name=None)

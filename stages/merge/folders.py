@@ -15,7 +15,7 @@ def read_folders(table: pd.DataFrame, folders: Folders, originals: Container[str
     picture without one gets the reason "no label". originals: the members that a file may be a copy of.
     """
     labels = {folder_name(alias): label for label, aliases in folders.labels.items() for alias in aliases}
-    splits = {folder_name(alias): split for split, aliases in folders.published.items() for alias in aliases}
+    splits: dict[str, str] = {folder_name(alias): split for split, aliases in folders.published.items() for alias in aliases}
     table = table.copy()
     table["label"] = [_nearest(member, labels) for member in table.member]
     table["published_split"] = [_nearest(member, splits) for member in table.member]

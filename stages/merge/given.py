@@ -1,8 +1,8 @@
 """Tables that people hand in: an archive's own annotations, labels that somebody corrected."""
 
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ def read_given(file: str | Path, name: str, columns: tuple[str, ...]) -> pd.Data
     return pd.concat(read_parts(file, name, columns), ignore_index=True)
 
 
-def read_parts(file: str | Path | BinaryIO, name: str, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+def read_parts(file: str | Path | BufferedIOBase, name: str, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     """The same, some rows at a time, one part at least. The case of column names does not count, and in a table of digests neither do theirs and
     blanks around the values."""
     needed = f"it has to be a table in UTF-8, separated by commas, with the columns {', '.join(columns)}"

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.calibrate.temperature import SMALLEST
+from stages.model import Normalise
 from stages.views import views
 
 
@@ -20,12 +21,11 @@ class Ensemble(nn.Module):
     ):
         super().__init__()
         self.models, self.folds, self.temperature, self.flips, self.zoom = nn.ModuleList(models), folds, temperature, flips, zoom
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.normalise = Normalise(mean, std)
 
     def normalised(self, grey: Tensor) -> Tensor:
         """The whole picture as a network takes it: [N, 3, S, S]."""
-        return (grey / 255 - self.mean) / self.std
+        return self.normalise(grey / 255)
 
     def forward(self, grey: Tensor) -> Tensor:
         seen = views(self.normalised(grey), self.flips, self.zoom)

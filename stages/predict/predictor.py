@@ -18,6 +18,7 @@ from stages.predict.package import Package
 BATCH = 32
 THUMBNAIL = 64  # the side that likeness was fitted with
 MEGAPIXELS = 50
+SYNTHETIC = "demonstration: these networks were trained on synthetic images"  # said with every answer
 TINY = 64  # pixels: below, a picture holds less than a thumbnail
 
 
@@ -70,7 +71,7 @@ def _score(package: Package, pictures: list[dict]) -> list[dict]:
     far = package.likeness.distances(thumbnails) > package.likeness.farthest
     rows = []
     for picture, p, plane, unlike in zip(pictures, probabilities, package.likeness.plane(thumbnails), far, strict=True):
-        warnings = picture["warnings"] + ["unlike the training pictures"] * bool(unlike)
+        warnings = [SYNTHETIC] * package.demonstration + picture["warnings"] + ["unlike the training pictures"] * bool(unlike)
         row = {
             "name": picture["name"],
             "class": classes[p.argmax()],

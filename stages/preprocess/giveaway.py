@@ -5,20 +5,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-from stages.pixels import BLACK
+from stages.pixels import bars
 
 FOLDS = 5
-
-
-def bars(pixels: np.ndarray) -> np.ndarray:
-    """Widths of the black bars at the top, bottom, left and right of uint8 [N, S, S], as shares of the side: float [N, 4]."""
-    bright = pixels > BLACK
-    features = []
-    for axis in (2, 1):
-        lines = bright.mean(axis) > 0.02
-        empty = ~lines.any(1)
-        features += [np.where(empty, 1.0, side.argmax(1) / lines.shape[1]) for side in (lines, lines[:, ::-1])]
-    return np.stack(features, 1)
 
 
 def giveaway(pixels: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict:

@@ -23,9 +23,8 @@ def render(index: pd.DataFrame, size: int, geometry: str) -> np.ndarray:
         for rows in (index.iloc[i : i + CHUNK] for i in range(0, len(index), CHUNK))
     ]
     pixels = np.empty((len(index), size, size), np.uint8)
-    leave_ctrl_c_to_me = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
     with (
-        ProcessPoolExecutor(os.cpu_count(), **leave_ctrl_c_to_me) as pool,
+        ProcessPoolExecutor(os.cpu_count(), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,  # Ctrl-C is mine
         tqdm(total=len(index), unit=" pictures", desc="preprocess", disable=None) as bar,
     ):
         for number, chunk in enumerate(pool.map(_render_chunk, jobs)):
@@ -36,7 +35,7 @@ def render(index: pd.DataFrame, size: int, geometry: str) -> np.ndarray:
 
 def _render_chunk(job) -> np.ndarray:
     rows, size, geometry = job
-    return np.stack([_render_one(*row, size, geometry) for row in rows])
+    return np.stack([_render_one(source, member, change, size, geometry) for source, member, change in rows])
 
 
 def _render_one(source: str, member: str, change: str, size: int, geometry: str) -> np.ndarray:

@@ -68,7 +68,7 @@ def _axis(values: list[float], limits: tuple[float, float] | None, start: float,
     low, high = limits or (min(values), max(values))
     if low == high:
         low, high = low - 0.5, high + 0.5
-    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     if limits is None:
         low, high = ticks[0], ticks[-1]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from stages.catalog import INDEX, PIXELS, read_table
+from stages.catalog import PIXELS, pixel_rows
 
 SIDE = 224  # of a picture in the page, at most, pixels
 
@@ -17,11 +17,11 @@ class Pictures:
 
     def __init__(self):
         self._pixels = np.load(PIXELS, mmap_mode="r")
-        self._row = {image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)}
+        self._row_of = pixel_rows()
 
     def show(self, row: pd.Series) -> dict:
         """A row of the predictions as a card: its fields, the picture as a data URI (`uri`), its side and a text for who cannot see it."""
-        image = Image.fromarray(self._pixels[self._row[row.image_id]])
+        image = Image.fromarray(self._pixels[self._row_of[row.image_id]])
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         uri = _encode(image)
         text = f"{row.plane or 'MRI'} picture of {row.who}: {row.label}, taken for {row.predicted}"

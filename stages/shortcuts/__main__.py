@@ -5,14 +5,15 @@ Gradient-boosted trees on the folds of the split stage, so what it is scored on 
 
 import numpy as np
 
-from stages.bootstrap import draw_groups, summarise
+from stages.bootstrap import summarise
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_metrics
 from stages.demonstration import is_demonstration
 from stages.params import load_params
+from stages.predictions import Predictions
 from stages.shortcuts.boosting import fit, importance, predict
 from stages.shortcuts.features import FEATURES, describe
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
 def main() -> None:
@@ -26,17 +27,17 @@ def main() -> None:
     test = folds[folds.role == "test"]
     truth, fold = labels[test.image_id].map(classes.index).to_numpy(int), test.fold.to_numpy(int)
     groups = read_table(CLUSTERS).set_index("image_id").group[test.image_id].to_numpy(int)
-    draws, codes = draw_groups(groups, params.aggregate.resamples, params.aggregate.seed)
 
-    probes = {}
+    probes: dict[str, dict] = {}
     pixels = FEATURES["intensity"] + FEATURES["border"]  # all that is left of these once every picture has one size and mode
     every = FEATURES["file"] + pixels
     for probe, names in {"nothing": [], **FEATURES, "intensity_and_border": pixels, "all": every}.items():
         models = fit(features[names], labels, folds)
-        scores = summarise(truth, predict(models, features[names], folds, classes), fold, draws, codes, classes, bins=1)
-        probes[probe] = {"features": names} | {figure: scores[figure] for figure in FIGURES}
-    report = {"demonstration": is_demonstration(params.data.sources), "pictures": test.image_id.nunique()}
-    report |= {"groups": draws.shape[1], "folds": test.fold.nunique(), "probes": probes}
+        predictions = Predictions(classes, truth, predict(models, features[names], folds, classes), fold, groups)
+        scores = summarise(predictions, params.aggregate.resamples, params.aggregate.seed, bins=1)
+        probes[probe] = {"features": names} | {metric: scores[metric] for metric in METRICS}
+    report = {"demonstration": is_demonstration(), "pictures": test.image_id.nunique()}
+    report |= {"groups": len(np.unique(groups)), "folds": test.fold.nunique(), "probes": probes}
     report["importance"] = importance(models, features[every], labels, folds)
     write_metrics(report, "metrics/shortcuts.json")
     print("accuracy of trees that see " + ", ".join(f"{name}: {probe['accuracy']['mean']:.3f}" for name, probe in probes.items()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stages.pixels import BLACK
+from stages.pixels import BLACK, bars
 
 EDGE = 2  # width of the border, pixels of the thumbnail
 FEATURES = {
@@ -27,9 +27,5 @@ def describe(catalog: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
         table[f"{name}mean"] = values.mean(1)
         table[f"{name}sd"] = values.std(1)
         table[f"{name}black"] = (values <= BLACK).mean(1)
-    bright = thumbnails > BLACK
-    for names, axis in ((("top", "bottom"), 2), (("left", "right"), 1)):
-        lines = bright.mean(axis) > 0.02  # as in pixels.head_box: a speck in the border does not count
-        for name, side in zip(names, (lines, lines[:, ::-1]), strict=True):
-            table[f"bar_{name}"] = np.where(side.any(1), side.argmax(1) / side.shape[1], 1.0)
+    table[["bar_top", "bar_bottom", "bar_left", "bar_right"]] = bars(thumbnails)
     return table

@@ -1,6 +1,6 @@
 """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
 
-from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, epochs, of_each_seed, training_pictures
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, of_each_seed, training_pictures
 
 FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
 
@@ -9,7 +9,7 @@ def model_card(facts: Facts) -> str:
     """Markdown; every figure in it is one of the facts."""
     params, summary, calibration, split = facts.params, facts.summary, facts.calibration, facts.split
     worst = facts.slices["slices"][0] if facts.slices["slices"] else None
-    trained = f"{epochs(facts)} of {params.train.optimizer}, rate {params.train.lr:g}; {KEPT[params.train.keep]} is kept"
+    trained = f"{params.train.epochs} epochs of {params.train.optimizer}, rate {params.train.lr:g}; {KEPT[params.train.keep]} is kept"
     distinct = "distinct " if params.split.distinct else ""
     trees = {name: facts.shortcuts["probes"][name]["accuracy"]["mean"] for name in ("all", "nothing")}
     lines = [
@@ -49,7 +49,7 @@ def model_card(facts: Facts) -> str:
         "| | mean | 95 % interval |",
         "| --- | ---: | :---: |",
         *(_row(title, summary[name]) for name, title in FIGURES.items()),
-        *(_row(f"Recall of {name}", summary[name]["recall"]) for name in facts.classes),
+        *(_row(f"Recall of {name}", values["recall"]) for name, values in summary["classes"].items()),
         _row("Calibration error before scaling", calibration["before"]["ece"]),
         _row("Calibration error after scaling", calibration["after"]["ece"]),
         "",

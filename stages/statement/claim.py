@@ -1,7 +1,7 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
 from stages.params import Params
-from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, epochs, estimate, of_each_seed, training_pictures
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, estimate, of_each_seed, training_pictures
 
 NOT_DONE = "Not done: "
 NONE = "None: "
@@ -45,14 +45,15 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         for archive in (source.archive for source in facts.sources)
     )
     augmented = [f"{name} {value:g}" for name, value in train.augment.model_dump().items() if value]
-    trained = f"{epochs(facts)}{_small(params)}, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}, label smoothing {train.label_smoothing:g}; augmentation: {', '.join(augmented) or 'none'}"
+    trained = f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, rate {train.lr:g} ({train.schedule}), weight decay {train.weight_decay:g}, dropout {model.dropout:g}; augmentation: {', '.join(augmented) or 'none'}"
     kept = "the setting with the best validation macro-F1" if model.head in FITTED else KEPT[train.keep]
     normalised = "by the mean and deviation that the backbone is made for" if model.normalisation == "backbone" else "to 0..1"
     renamed = "".join(f"; {old} is called {new}" for old, new in params.data.labels.items())
     probes, audit = facts.shortcuts["probes"], facts.audit
     labels = ", ".join(f"{count:,} {name}" for name, count in dedupe["kept_labels"].items())
     by_class = ", ".join(
-        f"{name} recall {estimate(summary[name]['recall'])}, specificity {estimate(summary[name]['specificity'])}" for name in facts.classes
+        f"{name} recall {estimate(values['recall'])}, specificity {estimate(values['specificity'])}"
+        for name, values in summary["classes"].items()
     )
     leaked = "; ".join(f"{name}: {row['in_training']:,} of {row['test']:,}" for name, row in dedupe["published_test_in_training"].items())
     worst = ", ".join(
@@ -102,11 +103,6 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Study protocol": "dvc.yaml, params.yaml and docs/ of this repository",
         "Funding": "Not stated by this repository",
     }  # fmt: skip
-
-
-def _small(params: Params) -> str:
-    train = params.train
-    return f" (the first {train.small_epochs} at {train.small_size} x {train.small_size} pixels)" if train.small_epochs else ""
 
 
 def _selection(facts: Facts) -> str:

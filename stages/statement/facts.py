@@ -41,7 +41,7 @@ class Facts:
 
     @property
     def classes(self) -> list[str]:
-        return [name for name, value in self.summary.items() if isinstance(value, dict) and "f1" in value]
+        return list(self.summary["classes"])
 
     @property
     def kinds(self) -> str:
@@ -82,11 +82,6 @@ def assignment(facts: Facts) -> str:
     parts = [split.protocol, details[split.protocol], f"{facts.summary['folds']} fold(s)"]
     parts += [f"{side} on {' and '.join(chosen)} pictures only" for side, chosen in planes.items() if chosen]
     return ", ".join(filter(None, parts))
-
-
-def epochs(facts: Facts) -> str:
-    train = facts.params.train
-    return f"{'up to ' if train.patience else ''}{train.epochs} epochs"
 
 
 def training_pictures(facts: Facts) -> str:

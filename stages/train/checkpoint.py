@@ -37,20 +37,20 @@ class Checkpoints:
     def __init__(self, params: Params, inputs: list[Path], platform: str):
         self.folder = SCRATCH / run_key(params, inputs, platform)
 
-    def save(self, fold: int, seed: int, parts: dict, result) -> None:
+    def save(self, fold: int, seed: int, parts: dict, progress) -> None:
         """Replace the checkpoint of this fold and seed; a kill in the middle leaves the one before.
 
         parts: modules and optimisers by name, with "model" among them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {name: part.state_dict() for name, part in parts.items()} | {"history": result.history, "kept": result.kept}
+        state = {name: part.state_dict() for name, part in parts.items()} | {"history": progress.history, "kept": progress.kept}
         path = self._path(fold, seed)
         part = path.with_suffix(".part")
         torch.save(state, part)
         os.replace(part, path)
 
-    def resume(self, fold: int, seed: int, parts: dict, result) -> None:
-        """Put the checkpoint of this fold and seed, if there is one, into the parts and result."""
+    def resume(self, fold: int, seed: int, parts: dict, progress) -> None:
+        """Put the checkpoint of this fold and seed, if there is one, into the parts and progress."""
         path = self._path(fold, seed)
         if not path.exists():
             return
@@ -63,8 +63,8 @@ class Checkpoints:
             return  # frozen layers were in the model then and are not now, or the other way round: begins anew
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        result.history, result.kept = state["history"], state["kept"]
-        print(f"fold {fold}, seed {seed}: goes on after epoch {len(result.history)}, from {path}")
+        progress.history, progress.kept = state["history"], state["kept"]
+        print(f"fold {fold}, seed {seed}: goes on after epoch {len(progress.history)}, from {path}")
 
     def _path(self, fold: int, seed: int) -> Path:
         return self.folder / f"fold-{fold}-seed-{seed}.pt"

@@ -26,7 +26,7 @@ def prepare_for_cpu(model: nn.Module, precision: torch.dtype) -> None:
     if precision == torch.bfloat16:
         for module in model.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False  # in bfloat16 an activation in place takes three times as long as one into new memory
+                module.inplace = False  # type: ignore[assignment]  # in bfloat16 an activation in place takes three times as long as one into new memory
 
 
 @functools.cache  # once a process; the library keeps the replacement as long as it is referenced
@@ -77,12 +77,12 @@ def _thin_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
     x = _padded(x, padding)
     reach = (grad.shape[-1] - 1) * stride[1]
-    parts = []
+    parts: list[Tensor] = []
     for columns in weight.split(WIDEST, -1):
         first = sum(part.shape[-1] for part in parts)
         seen = x[..., first : first + reach + columns.shape[-1]]
         geometry = (stride, [0, 0], [1, 1], False, [0, 0], x.shape[1])
-        parts.append(_native(grad, seen, columns.contiguous(), None, *geometry, [False, True, False])[1])
+        parts.append(_native(grad, seen, columns.contiguous(), None, *geometry, [False, True, False])[1])  # type: ignore[arg-type]
     return torch.cat(parts, -1)
 
 

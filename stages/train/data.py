@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stages.model import Normalise
 from stages.params import Augment
 
 
@@ -33,37 +34,30 @@ def split_rows(samples: pd.DataFrame, role: str, classes: list[str]) -> Rows:
 
 
 class Images:
-    """All pictures, uint8 [M, S, S], resident on the device; smaller copies are made once a size."""
+    """All pictures, uint8 [M, S, S], resident on the device."""
 
     def __init__(self, pixels: np.ndarray, mean: tuple, std: tuple, device: torch.device):
         self.device = device
         with warnings.catch_warnings():  # nothing writes into the pixels: they may be memory that processes share for reading
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            self.sizes = {pixels.shape[1]: torch.from_numpy(pixels)[:, None].to(device)}
-        self.full_size = pixels.shape[1]
-        self.mean, self.std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+            self.pixels = torch.from_numpy(pixels)[:, None].to(device)
+        self._normalise = Normalise(mean, std).to(device)
 
     def plain(self, rows: Tensor) -> Tensor:
-        """Network input [B, 3, S, S], float32 and normalised, at full size."""
-        return self._normalise(self.sizes[self.full_size][rows.to(self.device)].float() / 255)
+        """Network input [B, 3, S, S], float32 and normalised."""
+        return self._normalise(self._grey(rows)).contiguous(memory_format=torch.channels_last)
 
-    def augmented(self, rows: Tensor, size: int, how: Augment, generator: torch.Generator) -> Tensor:
-        """Network input [B, 3, size, size], each picture turned, shifted, scaled, mirrored and changed in contrast at random."""
-        x = self._at(size)[rows.to(self.device)].float() / 255
+    def augmented(self, rows: Tensor, how: Augment, generator: torch.Generator) -> Tensor:
+        """Network input [B, 3, S, S], each picture turned, shifted, scaled, mirrored and changed in contrast at random."""
+        x = self._grey(rows)
         theta, gain, offset = (values.to(self.device) for values in random_changes(len(rows), how, generator))
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
         x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return self._normalise((x * gain + offset * (x > 0)).clamp_(0, 1))  # black stays black
+        x = (x * gain + offset * (x > 0)).clamp_(0, 1)  # black stays black
+        return self._normalise(x).contiguous(memory_format=torch.channels_last)
 
-    def _at(self, size: int) -> Tensor:
-        if size not in self.sizes:
-            full = self.sizes[self.full_size].split(256)
-            small = [F.interpolate(part.float(), size=(size, size), mode="bilinear", antialias=True).round().byte() for part in full]
-            self.sizes[size] = torch.cat(small)
-        return self.sizes[size]
-
-    def _normalise(self, x: Tensor) -> Tensor:
-        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+    def _grey(self, rows: Tensor) -> Tensor:
+        return self.pixels[rows.to(self.device)].float() / 255
 
 
 ASPECT = 4 / 3  # of a random crop, at most, either way

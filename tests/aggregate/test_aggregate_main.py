@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params
 
 from stages.aggregate import __main__ as aggregate
 from stages.aggregate.table import to_text
@@ -49,9 +48,10 @@ def summary():
 def test_summary_has_these_keys(project):
     aggregate.main()
     found = summary()
-    assert list(found) == ["demonstration", "pictures", "groups", "folds", "seeds", *METRICS, *CLASSES]
-    assert list(found["glioma"]) == ["precision", "recall", "f1", "specificity"]
-    for figure in [*(found[name] for name in METRICS), *found["glioma"].values()]:
+    assert list(found) == ["demonstration", "pictures", "groups", "folds", "seeds", *METRICS, "classes"]
+    assert list(found["classes"]) == CLASSES
+    assert list(found["classes"]["glioma"]) == ["precision", "recall", "f1", "specificity"]
+    for figure in [*(found[name] for name in METRICS), *found["classes"]["glioma"].values()]:
         assert list(figure) == ["mean", "std", "low", "high"] and figure["low"] <= figure["mean"] <= figure["high"]
     assert (found["demonstration"], found["pictures"], found["groups"], found["folds"]) == (False, 200, 40, 2)
     assert found["accuracy"]["mean"] == 0.8
@@ -66,7 +66,7 @@ def test_several_seeds_add_their_spread_and_nothing_else_changes(project, capsys
     several = summary()
     assert (one["seeds"], several["seeds"]) == (1, 3)
     assert several["accuracy"] == one["accuracy"] | {"seed_mean": 0.75, "seed_std": 0.05}
-    assert several["glioma"] == one["glioma"]
+    assert several["classes"] == one["classes"]
     printed = capsys.readouterr().out
     assert "3 seeds" in printed and "0.750 ± 0.050" in printed
 
@@ -75,6 +75,17 @@ def test_a_figure_that_no_seed_has_has_no_spread(project):
     write_seeds(None, None)
     aggregate.main()
     assert summary()["accuracy"]["seed_mean"] is None and summary()["accuracy"]["seed_std"] is None
+
+
+def test_a_class_that_is_called_like_a_metric_takes_no_place_from_it(project):
+    table = pd.read_csv(PREDICTIONS).rename(columns={"p_glioma": "p_accuracy"}).replace({"glioma": "accuracy"})
+    aggregate.main()
+    expected = summary()
+    write_table(table, PREDICTIONS)
+    aggregate.main()
+    found = summary()
+    assert found["classes"].pop("accuracy") == expected["classes"].pop("glioma")
+    assert found == expected
 
 
 def test_the_same_bytes_again(project):
@@ -104,15 +115,13 @@ def test_the_class_with_the_lowest_f1_comes_first(project):
     aggregate.main()
     for worst in ("glioma", "notumor"):
         figures = summary()
-        figures[worst]["f1"]["mean"] = 0.1
+        figures["classes"][worst]["f1"]["mean"] = 0.1
         text = to_text(figures)
         assert min(("glioma", "notumor"), key=text.rindex) == worst
 
 
 def test_synthetic_pictures_are_no_result_whatever_the_set_is_called(project, capsys):
-    registry = yaml.safe_load(Path("data/sources.yaml").read_text())
-    Path("data/sources.yaml").write_text(yaml.safe_dump(registry | {"drawn": registry["phantom"]}))
-    set_params(data__sources=["drawn"])
+    call_demonstration(True)
     make_predictions("drawn")
     aggregate.main()
     assert summary()["demonstration"] is True
@@ -122,7 +131,7 @@ def test_synthetic_pictures_are_no_result_whatever_the_set_is_called(project, ca
 def test_a_class_without_pictures_is_printed_as_undefined(project, capsys):
     write_table(pd.read_csv(PREDICTIONS).query("label == 'glioma'"), PREDICTIONS)
     aggregate.main()
-    assert summary()["notumor"]["recall"]["mean"] is None and summary()["macro_auroc"]["high"] is None
+    assert summary()["classes"]["notumor"]["recall"]["mean"] is None and summary()["macro_auroc"]["high"] is None
     assert "undefined" in capsys.readouterr().out
 
 

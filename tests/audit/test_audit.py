@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params
 
 from stages.audit import __main__ as audit
 from stages.catalog import CLUSTERS, CONFLICTS, INDEX, PIXELS, PREDICTIONS, read_table, write_table
@@ -30,7 +30,7 @@ def project(tmp_path, monkeypatch):
     write_table(table.assign(**{f"p_{name}": probabilities[:, k].round(6) for k, name in enumerate(CLASSES)}), PREDICTIONS)
     twins = ["set/x.png", "set/y.png"]
     patients = [f"P{n // 10}" for n in range(300)] + ["", ""]
-    write_table(pd.DataFrame({"image_id": ids + twins, "cluster": [*range(300), 300, 300], "patient": patients}), CLUSTERS)
+    write_table(pd.DataFrame({"image_id": ids + twins, "cluster": [*range(300), 300, 300], "group": 0, "patient": patients}), CLUSTERS)
     write_table(pd.DataFrame({"image_id": twins, "label": ["glioma", "notumor"], "cluster": 300}), CONFLICTS)
     PIXELS.parent.mkdir(parents=True)
     np.save(PIXELS, random.integers(0, 255, (300, 32, 32), dtype=np.uint8))
@@ -69,7 +69,7 @@ def test_synthetic_pictures_are_called_a_demonstration(project):
     audit.main()
     sheet, metrics = audit.SHEET.read_bytes(), json.loads(Path("metrics/audit.json").read_text())
     assert metrics["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     audit.main()
     assert json.loads(Path("metrics/audit.json").read_text()) == metrics | {"demonstration": True}
     assert audit.SHEET.read_bytes() != sheet

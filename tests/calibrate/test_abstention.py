@@ -1,14 +1,19 @@
 import numpy as np
 
 from stages.calibrate import abstention
+from stages.predictions import Predictions
 
 CLASSES = ["glioma", "notumor"]
+
+
+def curve(labels, probabilities):
+    return abstention.curve(Predictions(CLASSES, labels, probabilities, labels * 0, labels * 0))
 
 
 def test_the_least_confident_answers_go_first():
     confidence = np.linspace(0.51, 1, 100)
     labels = np.where(np.arange(100) < 20, 1, 0)  # the twenty least confident are wrong
-    table = abstention.curve(labels, np.stack([confidence, 1 - confidence], 1), CLASSES)
+    table = curve(labels, np.stack([confidence, 1 - confidence], 1))
     overall = table[table["class"] == "all"].set_index("answered")
     assert overall.accuracy[1.0] == 0.8
     assert overall.accuracy[0.9] == round(80 / 90, 6)
@@ -19,5 +24,5 @@ def test_the_least_confident_answers_go_first():
 
 
 def test_a_single_picture_is_answered():
-    table = abstention.curve(np.array([1]), np.array([[0.3, 0.7]]), CLASSES)
+    table = curve(np.array([1]), np.array([[0.3, 0.7]]))
     assert (table.accuracy == 1).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params
 
 from stages.calibrate import __main__ as calibrate
 from stages.catalog import CLUSTERS, PREDICTIONS, VALIDATION_PREDICTIONS, read_table, write_table
@@ -58,7 +58,7 @@ def test_synthetic_pictures_are_called_a_demonstration(project):
     calibrate.main()
     metrics = results()[1]
     assert metrics["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     calibrate.main()
     assert results()[1] == metrics | {"demonstration": True}
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params, set_params
 
 from stages.catalog import MODELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, model_file, read_table, write_table
 from stages.evaluate import __main__ as evaluate
@@ -170,7 +170,7 @@ def test_synthetic_pictures_are_called_a_demonstration_and_nothing_else_changes(
     evaluate.main()
     before, result = outputs(), evaluated()
     assert result["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     evaluate.main()
     assert evaluated() == result | {"demonstration": True}
     changed = {name for name, content in outputs().items() if content != before[name]}

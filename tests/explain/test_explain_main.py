@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params, set_params
 
 from stages.attention import attention, find_layer
 from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_table
@@ -169,7 +169,7 @@ def test_synthetic_pictures_are_called_a_demonstration_and_nothing_else_changes(
     explain.main()
     before, result = outputs(), metrics()
     assert result["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     explain.main()
     assert metrics() == result | {"demonstration": True}
     changed = {name for name, content in outputs().items() if content != before[name]}

@@ -32,9 +32,11 @@ def cell(accuracy: float, low: float, high: float, leaked: int = 0, changed=None
             "demonstration": demonstration,
             "pictures": 200,
             "accuracy": figure(accuracy),
-            "glioma": {"precision": figure(0.8)},
-            "notumor": {"precision": figure(0.9)},
-            "pituitary": {"precision": figure(None)},
+            "classes": {
+                "glioma": {"precision": figure(0.8)},
+                "notumor": {"precision": figure(0.9)},
+                "pituitary": {"precision": figure(None)},
+            },
         },
     }
 

@@ -73,6 +73,15 @@ def test_a_row_tells_what_is_stored_whatever_the_name_says():
         assert np.corrcoef(thumbnails[row].ravel(), squash(upright, 64).ravel())[0, 1] > 0.995, member
 
 
+@pytest.mark.parametrize("phantom", [None, {"patients_per_class": 5, "seed": 0}])
+def test_the_registry_and_not_the_name_tells_a_demonstration(phantom):
+    registry = yaml.safe_load(Path("data/sources.yaml").read_text(encoding="utf-8"))
+    registry["set"]["archive"]["phantom"] = phantom
+    Path("data/sources.yaml").write_text(yaml.safe_dump(registry), encoding="utf-8")
+    merged({"glioma/a.png": encode(PICTURE)})
+    assert json.loads(Path("data/merged/demonstration.json").read_text(encoding="utf-8")) == {"demonstration": phantom is not None}
+
+
 def test_thumbnails_stand_in_the_order_of_the_catalog():
     pictures = {f"glioma/{number}.png": smooth(number) for number in range(70)}  # more than a chunk, and 10 sorts before 2
     catalog = merged({member: encode(image) for member, image in pictures.items()} | {"glioma/5x.png": b"broken"})
@@ -311,7 +320,8 @@ def test_same_input_gives_the_same_bytes(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     merged(members)
     assert outputs() == first and set(first) == {
-        "data/merged/catalog.csv", "data/merged/rejected.csv", "data/merged/thumbnails.npy", "metrics/merge.json",
+        "data/merged/catalog.csv", "data/merged/demonstration.json", "data/merged/rejected.csv", "data/merged/thumbnails.npy",
+        "metrics/merge.json",
     }  # fmt: skip
 
 

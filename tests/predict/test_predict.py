@@ -74,7 +74,7 @@ def test_planes_are_those_of_the_truth(project):
     good = pd.DataFrame(rows).set_index("name")
     good = good[good.error == ""]
     assert (good.plane == table.plane.reindex(good.index)).mean() > 0.9
-    assert (good.warning == "").mean() > 0.9
+    assert (good.warning == predictor.SYNTHETIC).mean() > 0.9
 
 
 def test_what_is_no_brain_picture_is_warned_of(project):
@@ -83,9 +83,17 @@ def test_what_is_no_brain_picture_is_warned_of(project):
     colours = Image.fromarray(random.integers(0, 255, (20, 20, 3), dtype=np.uint8)).resize((200, 200))
     tiny = Image.open(io.BytesIO(picture()[1])).convert("L").resize((40, 40))
     rows = list(predict(package.load(package.PACKAGE), [("a", encode(noise)), ("b", encode(colours)), ("c", encode(tiny))]))
-    assert rows[0]["warning"] == "unlike the training pictures"
+    assert rows[0]["warning"] == f"{predictor.SYNTHETIC}; unlike the training pictures"
     assert "colour picture" in rows[1]["warning"]
     assert "smaller than 64 pixels" in rows[2]["warning"]
+
+
+def test_networks_that_saw_real_images_are_no_demonstration(project, tmp_path):
+    folder = shutil.copytree(package.PACKAGE, tmp_path / "export")
+    about = json.loads((folder / "package.json").read_text())
+    (folder / "package.json").write_text(json.dumps(about | {"demonstration": False}))
+    (row,) = predict(package.load(folder), [picture()])
+    assert "demonstration" not in row["warning"]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
@@ -142,6 +150,7 @@ def test_a_table_for_the_eye(project, monkeypatch, capsys, tmp_path):
     out, code = run(monkeypatch, capsys, tmp_path / "a.png")
     assert code == 0
     assert out.startswith(f"{tmp_path / 'a.png'}: ") and out.count("\n") == 1
+    assert "WARNING: demonstration: these networks were trained on synthetic images" in out
     assert any(name in out for name in project.classes)
 
 

@@ -10,7 +10,7 @@ from synthetic import encode, set_params, smooth, write_archive
 from stages.catalog import CATALOG, CLUSTERS, INDEX, PIXELS, SAMPLES, read_table, write_table
 from stages.pixels import to_square
 from stages.preprocess.__main__ import main
-from stages.preprocess.giveaway import bars, giveaway
+from stages.preprocess.giveaway import giveaway
 from stages.preprocess.render import _render_chunk, apply_change
 
 pytestmark = pytest.mark.usefixtures("small_project")
@@ -105,13 +105,6 @@ def test_a_change_counts_in_full_resolution_even_if_the_input_is_small():
     plain, shifted = _render_chunk(([["set", "a.jpg", ""], ["set", "a.jpg", "shift_x+300"]], 40, "squash"))
     assert not shifted[:, :9].any()
     assert np.abs(shifted[:, 12:].astype(int) - plain[:, 2:-8][:, : shifted[:, 12:].shape[1]].astype(int)).mean() < 3
-
-
-def test_bars_are_shares_of_the_side_top_bottom_left_right():
-    pixels = np.zeros((3, 100, 100), np.uint8)
-    pixels[0, 10:80, 30:95] = 200
-    pixels[1] = 200
-    assert bars(pixels) == pytest.approx(np.array([[0.1, 0.2, 0.3, 0.05], [0, 0, 0, 0], [1, 1, 1, 1]]))
 
 
 def barred(widths: np.ndarray) -> np.ndarray:

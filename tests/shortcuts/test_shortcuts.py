@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import set_params
+from synthetic import call_demonstration, set_params
 
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, read_table, write_table
-from stages.shortcuts.__main__ import FIGURES, main
+from stages.shortcuts.__main__ import METRICS, main
 from stages.shortcuts.features import FEATURES, describe
 
 CLASSES = ["glioma", "meningioma", "notumor"]
@@ -31,6 +31,7 @@ def project(small_project) -> Path:
     ]
     write_table(pd.concat(folds), FOLDS)
     set_params(aggregate__resamples=50)
+    call_demonstration(False)
     return small_project
 
 
@@ -57,7 +58,7 @@ def test_a_class_that_the_width_tells_is_told_by_the_width_only(project):
 
 def test_every_figure_has_its_interval(project):
     for probe in report()["probes"].values():
-        for name in FIGURES:
+        for name in METRICS:
             assert list(probe[name]) == ["mean", "std", "low", "high"] and probe[name]["low"] <= probe[name]["mean"] <= probe[name]["high"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
-from synthetic import copy_params, set_params
+from synthetic import call_demonstration, copy_params, set_params
 
 from stages.catalog import CATALOG, CLUSTERS, PREDICTIONS, read_table, write_table
 from stages.slices import __main__ as slices
@@ -78,7 +78,7 @@ def test_synthetic_pictures_are_called_a_demonstration(project):
     slices.main()
     before = outputs()[0]
     assert before["demonstration"] is False
-    set_params(data__sources=["phantom"])
+    call_demonstration(True)
     slices.main()
     assert outputs()[0] == before | {"demonstration": True}
 

@@ -78,7 +78,7 @@ def test_repeated_training_is_told_with_its_spread_and_so_is_its_absence(project
 def test_a_figure_without_a_definition_says_so(project):
     before = Path("metrics/summary.json").read_bytes()
     summary = json.loads(before)
-    summary["glioma"]["recall"] = dict.fromkeys(("mean", "std", "low", "high"))
+    summary["classes"]["glioma"]["recall"] = dict.fromkeys(("mean", "std", "low", "high"))
     try:
         write_metrics(summary, "metrics/summary.json")
         statement.main()
@@ -101,12 +101,6 @@ def test_a_fitted_classifier_is_told_from_a_trained_one(project):
     ("params", "false", "true"),
     [
         ({"train__keep": "last"}, ["best validation macro-F1"], ["the last epoch is kept", "Of each fold, the last epoch;"]),
-        ({"train__patience": 3}, [": 8 epochs", "| 8 epochs"], ["up to 8 epochs"]),
-        (
-            {"train__small_epochs": 2, "train__small_size": 32},
-            ["8 epochs, batches"],
-            ["8 epochs (the first 2 at 32 x 32 pixels), batches"],
-        ),
         ({"split__distinct": False}, ["distinct test pictures", "One copy"], ["Every copy of"]),
         (
             {"split__group_by": "none"},

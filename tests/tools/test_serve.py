@@ -176,7 +176,9 @@ def test_what_is_no_usable_picture_is_one_line(served, content, reason):
 
 def test_a_picture_of_something_else_is_warned_of(served):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8))
-    assert "Warning: unlike the training pictures" in ask(served, upload(served, "noise.png", encode(noise)))
+    assert "Warning: demonstration: these networks were trained on synthetic images; unlike the training pictures" in ask(
+        served, upload(served, "noise.png", encode(noise))
+    )
 
 
 def test_the_same_picture_comes_twice(served, project):

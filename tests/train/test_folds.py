@@ -111,14 +111,6 @@ def test_where_memory_runs_out_it_says_what_to_lower(project):  # noqa: F811
     assert ended.stderr.startswith("Memory ran out. Lower train.batch_size (now 16) or model.image_size (now 32)"), ended.stderr
 
 
-@pytest.mark.parametrize("changes", [{"model.backbone": "keras_cnn"}, {"model.backbone": "vgg11", "model.head": 16}])
-def test_a_network_built_for_one_size_refuses_small_epochs(cores, changes):
-    cores(1)
-    configure({"train.small_epochs": 1, "train.small_size": 16, "train.epochs": 2} | changes)
-    with pytest.raises(SystemExit, match="train.small_epochs: .* is built for model.image_size 32 .* train.small_size 16"):
-        train_stage.main()
-
-
 @pytest.mark.skipif(cpu_count() < 2, reason="one core: the folds are trained one after another")
 def test_killed_from_outside_its_workers_end_and_the_next_run_goes_on(cores):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "2"}

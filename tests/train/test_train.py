@@ -54,12 +54,10 @@ def project(tmp_path, monkeypatch):
             "model.image_size": SIZE,
             "model.dropout": 0.1,
             "train.epochs": 3,
-            "train.small_epochs": 0,
             "train.seeds": [0],
             "train.batch_size": 16,
             "train.precision": "float32",
             "train.lr": 0.003,
-            "train.label_smoothing": 0.0,
             "train.augment": {"mirror": False, "rotate": 15, "translate": 0.05, "scale": 0.1, "contrast": 0.1, "crop": 0},
         }
     )
@@ -226,16 +224,6 @@ def test_a_diverging_loss_stops_with_advice(project):
     assert not Path("data/models").exists()
 
 
-def test_patience_stops_early_and_the_best_epoch_is_kept(project):
-    configure({"train.epochs": 12, "train.patience": 2, "train.lr": 1e-9, "train.schedule": "constant"})
-    train_stage.main()
-    for _, epochs in history().groupby("fold"):
-        assert len(epochs) < 12
-        assert len(epochs) - 1 - epochs.reset_index().kept.idxmax() == 2
-        best = epochs[epochs.kept].iloc[0]
-        assert best.validation_macro_f1 == epochs.validation_macro_f1.max()
-
-
 def test_the_last_epoch_is_kept_where_it_is_asked_for_and_training_does_not_feel_it(project):
     configure({"train.epochs": 4, "train.lr": 0.03, "train.schedule": "constant"})
     train_stage.main()
@@ -335,25 +323,21 @@ def test_frozen_layers_run_once_for_all_folds_if_they_are_the_same(project, pict
         {"model.freeze": "none", "train.augment": NOT_AUGMENTED},
         {"model.freeze": "backbone"},
         {"model.freeze": "backbone", "train.augment": NOT_AUGMENTED | {"mirror": True}},
-        {"model.freeze": "backbone", "train.augment": NOT_AUGMENTED, "train.small_epochs": 1, "train.small_size": 16},
     ],
-    ids=["nothing frozen", "augmented", "only mirrored", "two sizes"],
+    ids=["nothing frozen", "augmented", "only mirrored"],
 )
 def test_other_recipes_do_without_the_code_that_cuts(project, monkeypatch, pictures_seen, changes):
     monkeypatch.setitem(sys.modules, "stages.train.frozen", None)  # an import would fail
     configure(changes | {"train.epochs": 2})
     train_stage.main()
-    tried = 2 if "train.small_epochs" in changes else 0  # one a fold, to see whether the network takes the small size
-    assert pictures_seen[0] == 2 * 2 * 72 + tried  # folds, epochs, pictures to train and to validate
+    assert pictures_seen[0] == 2 * 2 * 72  # folds, epochs, pictures to train and to validate
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train.optimizer": "adam", "train.schedule": "cosine", "train.class_weights": True},
-        {"train.optimizer": "sgd", "train.schedule": "step", "train.label_smoothing": 0.1},
-        {"train.small_epochs": 1, "train.small_size": 16},
-        {"train.small_epochs": 1, "train.small_size": 300},
+        {"train.optimizer": "adam", "train.schedule": "cosine"},
+        {"train.optimizer": "sgd", "train.schedule": "step"},
         {"train.precision": "bfloat16", "model.backbone": "tf_efficientnet_lite0"},
     ],
     ids=lambda changes: " ".join(str(value) for value in changes.values()),
@@ -408,7 +392,7 @@ def test_a_fitted_head_takes_the_place_of_training(project, pictures_seen, head)
     pretrained = {k: v for k, v in load_file("data/models/fold-0-seed-0.safetensors").items() if not k.startswith("classifier")}
     save_file(pretrained, "data/weights/weights.safetensors")
     pictures_seen[0] = 0
-    configure({"model.head": head, "model.freeze": "backbone", "train.class_weights": True})
+    configure({"model.head": head, "model.freeze": "backbone"})
     train_stage.main()
     assert pictures_seen[0] <= 90 + 1, "once for both folds, although params augment"
     expected = outputs()

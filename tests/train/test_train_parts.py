@@ -11,7 +11,7 @@ from stages.device import pick_precision
 from stages.model import create_model
 from stages.params import Augment, load_params
 from stages.train.data import Images, Rows, random_changes
-from stages.train.loop import _draw, inverse_frequency, running_mean
+from stages.train.loop import _draw, running_mean
 from stages.train.optim import learning_rate, make_optimizer
 
 NOTHING = {"mirror": False, "rotate": 0.0, "translate": 0.0, "scale": 0.0, "contrast": 0.0, "crop": 0.0}
@@ -26,7 +26,7 @@ def images():
 
 
 def augmented(images, seed=0, **how):
-    return images.augmented(torch.arange(20), 32, Augment(**NOTHING | how), torch.Generator().manual_seed(seed))
+    return images.augmented(torch.arange(20), Augment(**NOTHING | how), torch.Generator().manual_seed(seed))
 
 
 def test_without_augmentation_a_batch_is_the_pictures(images):
@@ -77,7 +77,7 @@ def test_crops_are_parts_of_the_picture_of_the_area_and_aspect_that_are_asked_fo
 def test_a_crop_is_enlarged_to_the_whole(images):
     quarter = Images(np.kron(np.eye(2) * 255, np.ones((16, 16))).astype(np.uint8)[None].repeat(20, 0), (0.0,) * 3, (1.0,) * 3, CPU)
     how = Augment(**NOTHING | {"crop": 0.25})
-    seen = quarter.augmented(torch.arange(20), 32, how, torch.Generator().manual_seed(0))
+    seen = quarter.augmented(torch.arange(20), how, torch.Generator().manual_seed(0))
     theta, *_ = random_changes(20, how, torch.Generator().manual_seed(0))
     for picture, (width, x) in zip(seen, theta[:, 0, [0, 2]], strict=True):
         steps = picture[0, 16].diff().abs()
@@ -91,21 +91,11 @@ def test_black_stays_black_whatever_the_contrast():
     assert augmented(images, contrast=0.5).abs().max() == 0
 
 
-def test_smaller_pictures_are_resized_ones(images):
-    small = images.augmented(torch.arange(20), 16, Augment(**NOTHING), torch.Generator())
-    assert small.shape == (20, 3, 16, 16)
-    assert small.mean((1, 2, 3)) == pytest.approx(images.plain(torch.arange(20)).mean((1, 2, 3)), abs=0.01)
-
-
 def test_equal_weights_draw_every_picture_once_and_others_by_weight():
     rows = Rows(torch.arange(1000), torch.zeros(1000), torch.ones(1000))
     assert sorted(_draw(rows, torch.Generator().manual_seed(0)).tolist()) == list(range(1000))
     rows.weights = torch.where(torch.arange(1000) < 100, 9.0, 1.0)
     assert (_draw(rows, torch.Generator().manual_seed(0)) < 100).float().mean() == pytest.approx(0.5, abs=0.05)
-
-
-def test_class_weights_are_inverse_to_frequency():
-    assert inverse_frequency(torch.tensor([0, 0, 0, 1])).tolist() == pytest.approx([4 / 6, 2.0])
 
 
 def schedule(name, **changes):

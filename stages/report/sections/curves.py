@@ -15,7 +15,7 @@ TITLE = "ROC and precision-recall"
 def context(results: Results) -> dict:
     truth = {name: (results.predictions.label == name).to_numpy(bool) for name in results.classes}
     given = {name: results.predictions[f"p_{name}"].to_numpy(float) for name in results.classes}
-    areas = {name: auroc(truth[name], given[name], np.ones(len(truth[name]))) for name in results.classes}
+    areas = {name: float(auroc(truth[name], given[name], np.ones(len(truth[name])))) for name in results.classes}
     precisions = {name: average_precision_score(truth[name], given[name]) if truth[name].any() else np.nan for name in results.classes}
     roc = _chart(
         read_table("metrics/plots/roc.csv"), "fpr", "tpr", results.classes, areas,

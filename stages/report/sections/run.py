@@ -15,7 +15,8 @@ TITLE = "What was run"
 
 def context(results: Results) -> dict:
     sources = {
-        name: json.loads(Path(f"data/raw/{name}.json").read_text(encoding="utf-8")) | load_source(name).model_dump(include={"licence", "attribution"})
+        name: json.loads(Path(f"data/raw/{name}.json").read_text(encoding="utf-8"))
+        | load_source(name).model_dump(include={"licence", "attribution"})
         for name in results.params.data.sources
     }
     weights = json.loads(Path("data/weights/weights.json").read_text(encoding="utf-8"))

@@ -4,41 +4,41 @@ import numpy as np
 import pandas as pd
 
 from stages.bootstrap import BLOCK, INTERVAL, draw_groups
-from stages.predictions import to_arrays
+from stages.predictions import Predictions
 from stages.scores import defined_mean, or_null, score
 
 
-def by_slice(table: pd.DataFrame, dimensions: dict[str, pd.Series], classes: list[str], resamples: int, seed: int) -> list[dict]:
+def by_slice(predictions: Predictions, dimensions: dict[str, pd.Series], resamples: int, seed: int) -> list[dict]:
     """One entry a slice: by, slice, pictures, groups, wrong, accuracy and macro_f1 (each value, low, high); lowest macro-F1 first.
 
-    table: the predictions with their group, all folds pooled, since a slice may be too small to be scored in each fold. low and
+    All folds are pooled, since a slice may be too small to be scored in each fold. dimensions: values [N] by name. low and
     high enclose the middle 95 % as the slice's groups are drawn anew; None for a slice of one group, which has no spread.
     """
     slices = [
-        {"by": name, "slice": value} | _figures(table[values == value], classes, resamples, seed)
+        {"by": name, "slice": value} | _metrics(predictions[(values == value).to_numpy(bool)], resamples, seed)
         for name, values in dimensions.items()
         for value in sorted(values.unique())
     ]
     return sorted(slices, key=lambda one: (one["macro_f1"]["value"], one["by"], one["slice"]))
 
 
-def _figures(table: pd.DataFrame, classes: list[str], resamples: int, seed: int) -> dict:
-    labels, probabilities = to_arrays(table, classes)
-    plain = _score(labels, probabilities, classes)
-    draws, codes = draw_groups(table.group.to_numpy(), resamples, seed)
-    blocks = [_score(labels, probabilities, classes, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK))]
-    figures = {"pictures": len(table), "groups": draws.shape[1], "wrong": int((table.label != table.predicted).sum())}
+def _metrics(predictions: Predictions, resamples: int, seed: int) -> dict:
+    plain = _score(predictions)
+    draws, codes = draw_groups(predictions.groups, resamples, seed)
+    blocks = [_score(predictions, block[:, codes]) for block in np.array_split(draws, -(-resamples // BLOCK))]
+    wrong = int((predictions.probabilities.argmax(1) != predictions.labels).sum())
+    metrics = {"pictures": len(predictions), "groups": draws.shape[1], "wrong": wrong}
     for name, value in plain.items():
         values = np.concatenate([block[name] for block in blocks])
         low, high = np.quantile(values, INTERVAL) if draws.shape[1] > 1 else (np.nan, np.nan)
-        figures[name] = {"value": or_null(value), "low": or_null(low), "high": or_null(high)}
-    return figures
+        metrics[name] = {"value": or_null(value), "low": or_null(low), "high": or_null(high)}
+    return metrics
 
 
-def _score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], weights: np.ndarray | None = None) -> dict:
+def _score(predictions: Predictions, weights: np.ndarray | None = None) -> dict:
     # Macro-F1 over the classes that occur: in a slice without a class, one picture taken for it would count as a whole class's F1 of 0.
-    scores = score(labels, probabilities, classes, bins=1, weights=weights)
-    f1 = [np.where(scores[f"{name}.support"] > 0, scores[f"{name}.f1"], np.nan) for name in classes]
+    scores = score(predictions.labels, predictions.probabilities, predictions.classes, bins=1, weights=weights)
+    f1 = [np.where(scores[f"{name}.support"] > 0, scores[f"{name}.f1"], np.nan) for name in predictions.classes]
     return {"accuracy": scores["accuracy"], "macro_f1": defined_mean(np.stack(f1, -1))}
 
 
