@@ -13,6 +13,15 @@ from stages.sources import Phantom
 pytest_plugins = ["browser", "exported"]
 
 SPEC = Phantom(patients_per_class=6, seed=0)
+# What dedupe calls the planted copies that it has another name for: it tells the first change of several, and all that one cuts alike.
+CALLED = {
+    "twin": "reencoded",
+    "trimmed": "cropped",
+    "lopsided": "cropped",
+    "trimmed_dimmed": "cropped",
+    "lopsided_mirrored": "mirrored",
+    "transposed": "turned",
+}
 STAGES = ("download", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts")
 
 
@@ -33,7 +42,7 @@ def small_project(tmp_path, monkeypatch):
 def phantom_project(tmp_path_factory):
     """The synthetic set, small, from download to shortcuts: folder, truth by image_id, and which files of data/ each stage opened to read.
 
-    The folder is for reading only.
+    The truth has a column called: dedupe's name for the kind. The folder is for reading only.
     """
     folder = tmp_path_factory.mktemp("phantom")
     sources = yaml.safe_load((ROOT / "data/sources.yaml").read_text())
@@ -59,6 +68,7 @@ def phantom_project(tmp_path_factory):
             current.clear()
 
     truth = phantom_truth(SPEC)
+    truth["called"] = truth.kind.replace(CALLED)
     truth["image_id"], truth["original"] = "phantom/" + truth.member, ("phantom/" + truth.original).where(truth.original != "", "")
     return SimpleNamespace(
         folder=folder,

@@ -30,7 +30,7 @@ def truth(phantom_project) -> pd.DataFrame:
     table = phantom_project.truth[phantom_project.truth.kind != "corrupt"].copy()
     table["side"] = table.index.str.split("/").str[1]
     table["picture"] = table.original.where(table.original != "", table.index)
-    table["kind"] = table.kind.replace("twin", "reencoded")  # under another class's name, but made like this
+    table["kind"] = table.called
     table["known"] = table.patient.isin(set(read_table(phantom_project.folder / CATALOG).patient))
     return table
 
