@@ -46,14 +46,15 @@ def find_clusters(files: Files, work: Path) -> Clusters:
         table = read_table(CATALOG)[["image_id", "sha256", "width", "height", "mode", "format"]]
         table = table.merge(read_table(CLUSTERS), on="image_id", validate="one_to_one")
         thumbnails, rejected = np.load(CATALOG.with_name("thumbnails.npy")), read_table(REJECTED)
-    table, rejected = (rows.join(files.images, on=_number(rows.pop("image_id"))) for rows in (table, rejected))
+    table, rejected = (_with_files(rows, files) for rows in (table, rejected))
     kept = table[table.kept].set_index("cluster").path
     table["copy_of"] = table.cluster.map(kept).where(~table.kept, "")
     return Clusters(table, thumbnails, rejected[["path", "reason"]])
 
 
-def _number(image_id: pd.Series) -> pd.Series:
-    return image_id.str.rpartition("/")[2].astype(int)
+def _with_files(rows: pd.DataFrame, files: Files) -> pd.DataFrame:
+    numbers = [int(image_id.rpartition("/")[2]) for image_id in rows.image_id]
+    return rows.drop(columns="image_id").join(files.images.iloc[numbers].set_axis(rows.index))
 
 
 def _lay_out(files: Files, work: Path) -> None:
