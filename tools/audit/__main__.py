@@ -49,7 +49,7 @@ def main() -> None:
         print(refusal, file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or arguments.output}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     sys.exit(found)
 
@@ -83,7 +83,6 @@ def _audit(arguments: argparse.Namespace) -> bool:
     table = clusters.table
     table["conflict"] = find_conflicts(table)
     leaks, pairs = find_leaks(clusters)
-    moves = plan_moves(table, files.base, arguments.move.absolute()) if arguments.move else []
 
     findings = {
         "folders": [shown(str(folder)) for folder in arguments.folders],
@@ -101,7 +100,7 @@ def _audit(arguments: argparse.Namespace) -> bool:
     _write(arguments.output, findings, files, table, pairs)
     _tell(findings, arguments.output)
     if arguments.move:
-        _move(moves, arguments)
+        _move(plan_moves(table, files.base, arguments.move.absolute()), arguments)
     return bool(any(leak["copies"] for leak in leaks) or findings["conflicts"] or findings["unreadable"])
 
 

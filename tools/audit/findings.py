@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.copies import KINDS, seen
-from stages.leaks.counts import closest, published_pairs
+from stages.leaks.counts import CLOSEST, published_pairs
 from stages.shortcuts import boosting
 from tools.audit.copies import Clusters
 from tools.audit.files import SPLITS
@@ -26,14 +26,16 @@ def order_sides(table: pd.DataFrame) -> list[str]:
 
 
 def find_leaks(clusters: Clusters) -> tuple[list[dict], list[pd.DataFrame]]:
-    """Of each two sides, what the later one shares with the earlier one; and the pairs, test and train (row numbers) and kind."""
+    """Of each two sides, what the later one shares with the earlier one; and each such image (test) beside its least changed copy (train), row numbers,
+    and the kind by which they differ.
+    """
     table, leaks, examples = clusters.table, [], []
     for earlier, later in combinations(order_sides(table), 2):
         one, other = table[table.side == earlier], table[table.side == later]
         found = seen(other, one)
         sides = pd.concat([one.assign(published_split="train"), other.assign(published_split="test")]).assign(source="")
         pairs = published_pairs(sides, table, clusters.thumbnails)
-        kinds = closest(pairs) if len(pairs) else {}
+        pairs = pairs.iloc[pairs.kind.map(CLOSEST.index).argsort(kind="stable")].drop_duplicates("test").sort_values("test")
         leaks.append(
             {
                 "side": later,
@@ -43,7 +45,7 @@ def find_leaks(clusters: Clusters) -> tuple[list[dict], list[pd.DataFrame]]:
                 "share": float(found.picture.mean()),
                 "exact": int(found.file.sum()),
                 "alike": int((found.group & ~found.picture).sum()),
-                "kinds": {kind: count for kind, count in kinds.items() if count},
+                "kinds": {kind: int((pairs.kind == kind).sum()) for kind in KINDS if (pairs.kind == kind).any()},
             }
         )
         examples.append(pairs)
@@ -77,7 +79,7 @@ def describe_sizes(table: pd.DataFrame) -> dict:
     """How well size and mode alone tell the class: of each class what is most frequent, sizes and modes that tell it, and boosted trees.
 
     The trees (those of the shortcuts stage) see width, height and mode of one image a cluster, cross-validated by group; None where there are not two
-    classes of LEAST images.
+    classes of LEAST images and FOLDS groups.
     """
     rows = table[table.kept & (table.label != "")].assign(
         size=lambda t: t.width.astype(str) + " x " + t.height.astype(str), format_mode=lambda t: t.format + " " + t["mode"]
@@ -95,7 +97,9 @@ def describe_sizes(table: pd.DataFrame) -> dict:
     return {
         "classes": classes,
         "telling": sorted(telling, key=lambda row: -row["images"]),
-        "trees": _trees(rows[rows.groupby("label").label.transform("size") >= LEAST]),
+        "trees": _trees(
+            rows[(rows.groupby("label").group.transform("nunique") >= FOLDS) & (rows.groupby("label").label.transform("size") >= LEAST)]
+        ),
     }
 
 
@@ -105,7 +109,7 @@ def _most(rows: pd.DataFrame, column: str) -> dict:
 
 
 def _trees(rows: pd.DataFrame) -> dict | None:
-    if rows.label.nunique() < 2 or rows.group.nunique() < FOLDS:
+    if rows.label.nunique() < 2:
         return None
     rows = rows.reset_index(drop=True)
     features = rows[["width", "height"]].astype(float).assign(mode=rows["mode"].astype("category"))

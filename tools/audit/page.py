@@ -20,8 +20,6 @@ REPORT = Path(next(iter(report.__path__))) / "templates"
 SIDE = 160  # of an image in the page, at most, pixels
 PAIRS, SETS, MEMBERS = 8, 12, 6  # pairs of a kind, sets of alike images or of one under several classes, and images of each
 ROWS = 200  # of a table of files
-ORIENTATIONS = {"": "", "left": "a quarter turn", "right": "a quarter turn", "transposed": "a quarter turn, mirrored"}
-ORIENTATIONS |= {"transversed": ORIENTATIONS["transposed"]}
 
 
 def write_page(path: Path, findings: dict, files: Files, table: pd.DataFrame, pairs: list[pd.DataFrame]) -> None:
@@ -55,19 +53,19 @@ def write_page(path: Path, findings: dict, files: Files, table: pd.DataFrame, pa
 
 
 def _copies(table: pd.DataFrame) -> pd.DataFrame:
-    """Row numbers of each copy, train, and of what it is a copy of, test, and the kind: as pairs of leaks.counts have them."""
+    """Row numbers of each copy, test, and of what it is a copy of, train, and the kind: as pairs of leaks.counts have them."""
     kept = pd.Series(table.index, index=table.path)
     copies = table[~table.kept]
-    return pd.DataFrame({"train": copies.index, "test": kept[copies.copy_of].to_numpy(), "kind": copies["copy"]})
+    return pd.DataFrame({"test": copies.index, "train": kept[copies.copy_of].to_numpy(), "kind": copies["copy"]})
 
 
 def _by_kind(pairs: pd.DataFrame, table: pd.DataFrame) -> list[dict]:
     """Examples of each kind, from all over the list so that classes vary."""
     kinds = []
     for kind in KINDS:
-        mine = pairs[pairs.kind == kind].drop_duplicates("test")
+        mine = pairs[pairs.kind == kind]
         chosen = mine.iloc[:: -(-len(mine) // PAIRS) or 1]
-        shown_pairs = [(_card(table, pair.test), _card(table, pair.train)) for pair in chosen.itertuples()]
+        shown_pairs = [(_card(table, pair.train), _card(table, pair.test)) for pair in chosen.itertuples()]
         if shown_pairs:
             kinds.append({"kind": kind, "count": len(mine), "pairs": shown_pairs})
     return kinds
@@ -88,7 +86,7 @@ def _sets(rows: pd.DataFrame, column: str, table: pd.DataFrame) -> dict:
 def _card(table: pd.DataFrame, row: int) -> dict:
     image = table.loc[row]
     size = f"{image.width} x {image.height} {image['mode']} {image.format}"
-    return {"path": image.path, "label": image.label, "size": size, "turn": ORIENTATIONS.get(image.orientation, image.orientation)}
+    return {"path": image.path, "label": image.label, "size": size}
 
 
 def _uri(path: Path) -> str:
