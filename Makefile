@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
-.PHONY: demo help test check lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
+.PHONY: demo help test check audit lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
@@ -17,6 +17,9 @@ test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all test
 
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
 	python -m tools.check $(if $(BASE),--base $(BASE))
+
+audit: .venv/installed  ## what is wrong with any folder of images: FOLDER=path [ARGS="OTHER --output DIR --move DIR"]; docs/audit.md
+	python -m tools.audit "$(or $(FOLDER),$(error FOLDER is missing: make audit FOLDER=path/to/images))" $(ARGS)
 
 lint: .venv/installed  ## ruff's checks and its format, and mypy's types
 	ruff check .
