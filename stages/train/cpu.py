@@ -69,7 +69,7 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], 
     return F.conv2d(spread, weight.flip(-1, -2), None, 1, around, 1, x.shape[1])
 
 
-def _thin_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+def _thin_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor | None:
     met = _padded(x, padding)[..., :: stride[0], :: stride[1]].contiguous(memory_format=torch.channels_last)
     return _native(grad, met, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False])[1]
 

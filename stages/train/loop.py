@@ -115,7 +115,7 @@ def batches_of(order: Tensor, size: int) -> list[Tensor]:
     return parts
 
 
-def _run(model: nn.Module, x: Tensor, params: Train) -> Tensor:
+def _run(model: nn.Module, x: Tensor | list[Tensor], params: Train) -> Tensor:
     try:
         return model(x)
     except ValueError as error:

@@ -234,7 +234,7 @@ def test_the_last_epoch_is_kept_where_it_is_asked_for_and_training_does_not_feel
     last = history()
     assert last[last.kept].epoch.tolist() == [4, 4]
     assert last.drop(columns="kept").equals(best.drop(columns="kept"))
-    assert [validation_loss(fold) for fold in range(2)] == pytest.approx(last[last.kept].validation_loss.tolist(), abs=1e-5)
+    assert [validation_loss(fold) for fold in range(2)] == pytest.approx(last[last.kept].validation_loss.tolist(), rel=1e-6, abs=1e-5)
 
 
 def test_precision_and_recall_of_every_epoch(project):
