@@ -11,7 +11,6 @@ A TIFF whose photometric interpretation is "white is zero" is inverted. Colours 
 
 import io
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
@@ -58,7 +57,7 @@ def open_image(data: bytes, max_megapixels: float) -> Image.Image:
     return image
 
 
-def _open(data: bytes, formats: Sequence[str]) -> Image.Image:
+def _open(data: bytes, formats: list[str] | tuple[str, ...]) -> Image.Image:
     with warnings.catch_warnings():  # the limit above is ours, and stricter than the one Pillow warns about
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(io.BytesIO(data), formats=formats)
@@ -71,7 +70,7 @@ def _why_no_image(data: bytes, error: Exception) -> str:
     return f"{found}, which is not read; convert it to PNG" if found else "not an image"
 
 
-def _holds_several(data: bytes, form: str) -> bool:
+def _holds_several(data: bytes, form: str | None) -> bool:
     if form not in ("TIFF", "GIF", "WEBP", "PNG"):  # the second picture of a JPEG is a preview
         return False
     try:

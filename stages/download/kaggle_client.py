@@ -162,11 +162,11 @@ def _sessions(adapter) -> Iterator[None]:
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter())
 
-    requests.Session.__init__ = begin_with_adapter
+    requests.Session.__init__ = begin_with_adapter  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        requests.Session.__init__ = begin
+        requests.Session.__init__ = begin  # type: ignore[method-assign]
 
 
 def _unusable(error: Exception) -> str:

@@ -81,7 +81,7 @@ def phantom_members(spec: Phantom) -> dict[str, bytes]:
 def _plan(spec: Phantom) -> pd.DataFrame:
     """The truth, with the number of each original's patient and its position among the slices of that."""
     rng = np.random.default_rng(spec.seed)
-    rows = []
+    rows: list[dict] = []
     for label in CLASSES:
         for number in range(spec.patients_per_class):
             patient = {"label": label, "folder_label": label, "patient": f"phantom{spec.seed}-{label}-{number:03d}", "number": number}

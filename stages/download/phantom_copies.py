@@ -38,8 +38,8 @@ def _cut(left: float, top: float, right: float, bottom: float) -> Callable[[Imag
         height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
         low = columns[0] + left * width, rows[0] + top * height
         high = columns[-1] + 1 - right * width, rows[-1] + 1 - bottom * height
-        edges = [*np.maximum(low, 0), *np.minimum(high, image.size)]
-        return image.crop([round(edge) for edge in edges])
+        (x, y), (right_edge, lower_edge) = np.maximum(low, 0), np.minimum(high, image.size)
+        return image.crop((round(x), round(y), round(right_edge), round(lower_edge)))
 
     return cut
 

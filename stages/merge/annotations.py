@@ -29,7 +29,7 @@ class Annotations:
             "CREATE TABLE annotations (sha256 TEXT, file INTEGER, patient TEXT, plane TEXT, tumour_area TEXT, slice TEXT, met INTEGER DEFAULT 0,"
             " PRIMARY KEY (sha256, file)) WITHOUT ROWID"
         )
-        self._names = []
+        self._names: list[str] = []
         self._add(ANNOTATIONS, ANNOTATIONS)
         for (archive, member), kind in tables.items():
             if kind == shipped.ANNOTATIONS:

@@ -9,7 +9,7 @@ import pandas as pd
 ROWS = 20_000  # of a part
 
 
-def read_given(file: str | Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_given(file: str | Path | BufferedIOBase, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read a CSV of at least these columns, as a spreadsheet writes it: all of it text, what is empty the empty string.
 
     Raises SystemExit, with the name of the file, where it is none.

@@ -3,8 +3,8 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from stages.archives import directory, seek_data
 
@@ -29,7 +29,7 @@ def find_tables(archive: Path) -> dict[str, str]:
 
 
 @contextmanager
-def open_table(archive: Path, member: str) -> Iterator[BinaryIO]:
+def open_table(archive: Path, member: str) -> Iterator[BufferedIOBase]:
     """The bytes of a member."""
     info = next(info for info in directory(archive) if info.filename == member)
     with _open(archive, info) as table:
@@ -37,7 +37,7 @@ def open_table(archive: Path, member: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _open(archive: Path, info: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+def _open(archive: Path, info: zipfile.ZipInfo) -> Iterator[BufferedIOBase]:
     with archive.open("rb") as file:
         seek_data(file, info.header_offset)
         yield zipfile.ZipExtFile(file, "r", info)
