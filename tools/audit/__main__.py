@@ -152,13 +152,13 @@ def _write(output: Path, findings: dict, files: Files, table: pd.DataFrame, pair
 
 
 def _tell(findings: dict, output: Path) -> None:
-    copies = ", ".join(f"{count:,} {kind}" for kind, count in findings["copies"].items())
-    print(f"{findings['images']:,} images are {findings['distinct']:,} distinct ones" + (f"; copies: {copies}" if copies else ""))
+    copies = ", ".join(f"{count:,} {kind}" for kind, count in findings["copies"].items()) or "none"
+    print(f"images: {findings['images']:,}, distinct: {findings['distinct']:,}; copies: {copies}")
     for leak in findings["leaks"]:
-        share = f"{leak['copies']:,} of {leak['images']:,} images ({leak['share']:.1%})"
-        print(f"{shown(leak['side'])}: {share} are also in {shown(leak['other'])}, {leak['alike']:,} more are alike one there")
-    print(f"{findings['conflicts']:,} images are under more than one class")
-    print(f"{len(findings['unreadable']):,} files cannot be read, {len(findings['surplus']):,} are surplus")
+        share = f"{leak['copies']:,} of {leak['images']:,} ({leak['share']:.1%})"
+        print(f"{shown(leak['side'])} images that are also in {shown(leak['other'])}: {share}, alike one there: {leak['alike']:,} more")
+    print(f"distinct images under more than one class: {findings['conflicts']:,}")
+    print(f"unreadable files: {len(findings['unreadable']):,}, surplus: {len(findings['surplus']):,}")
     if trees := findings["sizes"]["trees"]:
         print(
             f"size and mode alone tell the class of {trees['accuracy']:.1%} of the images (most frequent class: {trees['most_frequent']:.1%})"

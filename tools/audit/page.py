@@ -73,7 +73,8 @@ def _by_kind(pairs: pd.DataFrame, table: pd.DataFrame) -> list[dict]:
 
 def _sets(rows: pd.DataFrame, column: str, table: pd.DataFrame) -> dict:
     """Rows with an equal value in a column: how many such sets and images there are, and examples, the largest first."""
-    sets = [some.index for _, some in rows.groupby(column) if len(some) > 1]
+    # Of several classes one each first, so that all are seen.
+    sets = [some.index[some.groupby("label").cumcount().argsort(kind="stable")] for _, some in rows.groupby(column) if len(some) > 1]
     largest = sorted(sets, key=len, reverse=True)[:SETS]
     return {
         "count": len(sets),

@@ -110,7 +110,7 @@ def test_clean_images_have_status_0(tmp_path, capsys):
     assert audit(put(tmp_path / "set", images), "--output", tmp_path / "out") == 0
     found, table = read(tmp_path / "out")
     assert found["images"] == found["distinct"] == 6 and set(table["class"]) == {"cat", "horse"} and not found["leaks"]
-    assert "6 images are 6 distinct ones" in capsys.readouterr().out
+    assert "images: 6, distinct: 6; copies: none" in capsys.readouterr().out
 
 
 def test_two_folders_are_two_sides(tmp_path):
