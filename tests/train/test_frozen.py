@@ -16,7 +16,7 @@ from stages.train.checkpoint import SCRATCH, Checkpoints
 from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, Rows
 from stages.train.frozen import CannotCut, FrozenLayers, cut_in_two
-from stages.train.loop import Result, cpu_state, train_fold
+from stages.train.loop import Progress, cpu_state, train_fold
 from stages.train.optim import make_optimizer
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def network(backbone: str, rule: str, size: int = SIZE, seed: int = 0) -> nn.Mod
     return model.to(memory_format=torch.channels_last)
 
 
-def trained(model: nn.Module, inputs, precision: torch.dtype = torch.float32) -> Result:
+def trained(model: nn.Module, inputs, precision: torch.dtype = torch.float32) -> Progress:
     params = load_params(ROOT / "params.yaml")
     changes = {"epochs": 3, "batch_size": 8, "optimizer": "sgd", "lr": 0.003, "weight_decay": 0.01}
     changes["augment"] = params.train.augment.model_copy(update=NOTHING)
@@ -90,7 +90,7 @@ def trained(model: nn.Module, inputs, precision: torch.dtype = torch.float32) ->
     return result
 
 
-def assert_same_training(mine: Result, other: Result, tolerance: float) -> None:
+def assert_same_training(mine: Progress, other: Progress, tolerance: float) -> None:
     assert len(mine.history) == len(other.history) == 3
     for epoch, expected in zip(mine.history, other.history, strict=True):
         for name in ("train_loss", "validation_loss", "learning_rate"):
@@ -192,10 +192,10 @@ def test_a_checkpoint_of_another_cut_is_left_alone():
     model = network("resnet18", "backbone")
     rest, _ = FrozenLayers(pictures(), ROWS, torch.float32).split(model)
     checkpoints = Checkpoints(params, [], "test")
-    saved = Result(history=[{"epoch": 1}])
+    saved = Progress(history=[{"epoch": 1}])
     for source, target, expected in ((model, rest, []), (model, model, saved.history), (rest, rest, saved.history)):
         checkpoints.save(0, 0, {"model": source, "optimizer": make_optimizer(source, params.train)}, saved)
-        result = Result()
+        result = Progress()
         checkpoints.resume(0, 0, {"model": target, "optimizer": make_optimizer(target, params.train)}, result)
         assert result.history == expected
 
