@@ -22,7 +22,8 @@ def main() -> None:
     params = load_params()
     group_of = read_table(CLUSTERS).set_index("image_id").group
     test, validation = (Predictions.from_table(read_table(path), group_of) for path in (PREDICTIONS, VALIDATION_PREDICTIONS))
-    chosen, *cross_entropy = temperature.choose(validation.labels, validation.probabilities, validation.groups)
+    choice = temperature.choose(validation.labels, validation.probabilities, validation.groups)
+    chosen = choice.temperature
     write_metrics({"temperature": chosen}, CALIBRATION)
 
     scaled = replace(test, probabilities=temperature.apply(test.probabilities, chosen))
@@ -40,7 +41,7 @@ def main() -> None:
         {
             "demonstration": is_demonstration(),
             "temperature": chosen,
-            "validation_cross_entropy": dict(zip(("before", "after"), cross_entropy, strict=True)),
+            "validation_cross_entropy": {"before": choice.before, "after": choice.after, "standard_error": choice.standard_error},
             **metrics,
             "accuracy_of_answers": {f"{share:.0%} answered": overall.accuracy[share] for share in (1.0, *ANSWERED)},
         },

@@ -68,8 +68,8 @@ def model_card(facts: Facts) -> str:
         "",
         "- Other scanners, contrasts, diseases or ages than those of the sets above are outside what it has learnt. It always answers with one of its classes.",
         f"- {_patients(facts)}",
-        f"- Trees that see no anatomy, only size, border, brightness and the like, reach an accuracy of {trees['all']:.3f}; the most frequent class alone, {trees['nothing']:.3f}.",
-        f"- {facts.audit['doubted']} of {facts.audit['pictures']:,} labels are doubtful; nobody with medical training has checked them here.",
+        f"- Trees that see size, border, brightness and the box of the head, and nothing in it, reach an accuracy of {trees['all']:.3f}; the most frequent class alone, {trees['nothing']:.3f}.",
+        f"- {facts.audit['doubted']} of {facts.audit['pictures']:,} labels are doubted by confident learning, a model's opinion; nobody with medical training has checked them here.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -81,12 +81,12 @@ def _row(title: str, figure: dict) -> str:
 
 
 def _temperature(calibration: dict) -> str:
-    before, after = calibration["validation_cross_entropy"].values()
+    before, after, standard_error = calibration["validation_cross_entropy"].values()
     if after is None:
         return "none, since there are too few groups of validation pictures to check a temperature"
-    checked = f"cross-validated by group, takes their cross-entropy from {before:.3f} to {after:.3f}"
+    checked = f"cross-validated by group, takes their cross-entropy from {before:.4f} to {after:.4f} (standard error of the difference over groups {standard_error:.4f})"
     if calibration["temperature"] == 1:
-        return f"none, since a temperature that is fitted on validation pictures, {checked}"
+        return f"none, since it takes a gain of two standard errors and a temperature that is fitted on validation pictures, {checked}"
     return f"one temperature for all folds, {calibration['temperature']:.2f}, which is fitted on validation pictures and, {checked}"
 
 

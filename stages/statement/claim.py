@@ -62,7 +62,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
     return {
         "Identification as a study of AI methodology": f"Classification of brain MRI pictures by {model.backbone}",
         "Structured summary": "README.md; metrics/model_card.md",
-        "Scientific and clinical background, intended use": "Most of what is published on public sets of such pictures rests on leakage (README.md). No clinical use is intended: research software and no medical device",
+        "Scientific and clinical background, intended use": "Published figures on these sets count copies, and slices of one patient, on both sides of the split; how much that buys depends on the model (README.md, metrics/leaderboard.csv). No clinical use is intended: research software and no medical device",
         "Objectives and hypotheses": f"To measure what {model.backbone} reaches when {APART[params.split.group_by]} is on both sides of the split",
         "Prospective or retrospective": f"Retrospective, on {facts.kinds} collections",
         "Study goal": "Repetition and audit of published methods",
@@ -89,7 +89,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Ensembling": f"{_ensemble(summary)}; each prediction is {_views(params)}",
         "Metrics": "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity",
         "Uncertainty": f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences",
-        "Robustness": f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see no anatomy: {estimate(probes['all']['accuracy'])}",
+        "Robustness": f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see size, border, brightness and the head's box: {estimate(probes['all']['accuracy'])}",
         "Explainability": f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html",
         "External data": _external(facts),
         "Flow of cases": f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} of a known label, {split['pictures']:,} in the folds",

@@ -48,9 +48,9 @@ def test_certain_predictions_give_a_finite_temperature():
 @pytest.mark.parametrize("true_temperature", [0.2, 2.5])
 def test_a_temperature_that_helps_other_groups_is_taken(true_temperature):
     labels, probabilities = outputs(true_temperature)
-    chosen, before, after = temperature.choose(labels, probabilities, np.arange(len(labels)) // 100)
+    chosen, before, after, standard_error = temperature.choose(labels, probabilities, np.arange(len(labels)) // 100)
     assert chosen == temperature.fit(labels, probabilities) == pytest.approx(true_temperature, rel=0.05)
-    assert after < before == temperature.losses(labels, probabilities, 1).mean()
+    assert after + 2 * standard_error < before == temperature.losses(labels, probabilities, 1).mean()
     assert after == pytest.approx(temperature.losses(labels, probabilities, chosen).mean(), abs=1e-3)
 
 
@@ -59,16 +59,33 @@ def test_a_temperature_that_other_groups_contradict_is_not_taken():
     groups = np.repeat(np.arange(10), 30)
     probabilities = np.tile([0.95, 0.05], (300, 1))
     labels = ((groups == 0) | (np.arange(300) % 30 == 29)).astype(int)
-    chosen, before, after = temperature.choose(labels, probabilities, groups)
+    chosen, before, after, _ = temperature.choose(labels, probabilities, groups)
     assert chosen == 1 and after > before
     assert temperature.losses(labels, probabilities, temperature.fit(labels, probabilities)).mean() < before
-    assert temperature.choose(labels, probabilities, np.arange(300))[0] > 1, "picture by picture it looks as if it helped"
+    alone = temperature.choose(labels, probabilities, np.arange(300))
+    assert alone.after < alone.before, "picture by picture it looks as if it helped"
+
+
+def test_a_gain_within_two_standard_errors_over_groups_is_not_taken():
+    """The temperature of the model is a little above 1: of many images it can be told, of 300 of 30 groups it cannot."""
+    labels, probabilities = outputs(1.15, 300)
+    chosen, before, after, standard_error = temperature.choose(labels, probabilities, np.arange(300) // 10)
+    assert chosen == 1 and 0 < before - after < 2 * standard_error
+    assert temperature.choose(*outputs(1.15, 30_000), np.arange(30_000) // 10).temperature == pytest.approx(1.15, rel=0.05)
+
+
+def test_the_standard_error_is_over_groups():
+    labels, probabilities = outputs(1.5, 300)
+    twice = np.repeat(np.arange(300), 10)  # each image ten times, which tells nothing more
+    alone = temperature.choose(labels, probabilities, np.arange(300))
+    together = temperature.choose(labels[twice], probabilities[twice], twice)
+    assert together.standard_error == pytest.approx(alone.standard_error, rel=0.2)
 
 
 def test_each_part_is_scored_at_the_temperature_of_the_other_groups():
     labels, probabilities = outputs(2.0, 300)
     groups = np.where(np.arange(300) < 100, 7, 3)
-    _, _, after = temperature.choose(labels, probabilities, groups)
+    after = temperature.choose(labels, probabilities, groups).after
     of = [(groups == 3, groups == 7), (groups == 7, groups == 3)]
     by_hand = sum(
         temperature.losses(labels[part], probabilities[part], temperature.fit(labels[rest], probabilities[rest])).sum() for rest, part in of
@@ -78,8 +95,8 @@ def test_each_part_is_scored_at_the_temperature_of_the_other_groups():
 
 def test_a_single_group_checks_nothing():
     labels, probabilities = outputs(2.5, 300)
-    chosen, before, after = temperature.choose(labels, probabilities, np.zeros(300))
-    assert chosen == 1 and before > 0 and after is None
+    chosen, before, after, standard_error = temperature.choose(labels, probabilities, np.zeros(300))
+    assert chosen == 1 and before > 0 and after is standard_error is None
 
 
 def test_the_margins_of_support_vector_machines_become_probabilities():
@@ -91,7 +108,7 @@ def test_the_margins_of_support_vector_machines_become_probabilities():
     (_, state), *_ = fit_machines(head, features[:200], torch.from_numpy(labels[:200]), torch.ones(200, dtype=torch.float64))
     head.load_state_dict(state)
     probabilities = head(features).softmax(1).numpy().astype(float)
-    chosen, _, _ = temperature.choose(labels[200:400], probabilities[200:400], np.arange(200) // 4)
+    chosen, *_ = temperature.choose(labels[200:400], probabilities[200:400], np.arange(200) // 4)
     assert chosen < 0.4
     unseen = labels[400:], probabilities[400:]
     assert temperature.losses(*unseen, chosen).mean() < 0.5 * temperature.losses(*unseen, 1).mean()

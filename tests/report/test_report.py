@@ -215,11 +215,11 @@ def test_it_says_which_temperature_was_taken_and_why(run):
     path = Path("metrics/calibration.json")
     calibration = json.loads(path.read_text())
     for temperature, after, said in (
-        (1.378, 0.1, "One temperature for all folds, 1.38, fitted on validation pictures alone: cross-validated by group it takes their cross-entropy from 0.200 to 0.100."),
-        (1.0, 0.3, "No temperature: one that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.200 to 0.300."),
+        (1.378, 0.1, "One temperature for all folds, 1.38, fitted on validation pictures alone: cross-validated by group it takes their cross-entropy from 0.2000 to 0.1000 (standard error of the difference 0.0100)."),
+        (1.0, 0.3, "No temperature: that takes a gain of two standard errors, and one that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.2000 to 0.3000 (standard error of the difference 0.0100)."),
         (1.0, None, "No temperature: there are too few groups of validation pictures to check one."),
     ):  # fmt: skip
-        found = {"temperature": temperature, "validation_cross_entropy": {"before": 0.2, "after": after}}
+        found = {"temperature": temperature, "validation_cross_entropy": {"before": 0.2, "after": after, "standard_error": 0.01}}
         path.write_text(json.dumps(calibration | found))
         report()
         assert said in read()[1].text["calibration"]
