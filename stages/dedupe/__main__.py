@@ -63,7 +63,7 @@ def main() -> None:
     figure.draw(alike.agreement, alike.displacement, kinds, params.dedupe.same, "metrics/plots/copies.png")
     metrics = _summary(catalog, table, conflicts) | {
         "persons": _persons(patient, persons),
-        "truth": compare_with_truth(catalog, cluster, searched, thumbnails),
+        "truth": compare_with_truth(catalog, cluster, searched, alike.orientation, thumbnails),
         "planes": plane_metrics,
     }
     write_metrics(metrics, "metrics/dedupe.json")

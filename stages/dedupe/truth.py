@@ -5,24 +5,29 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from stages.copies import KINDS, best_orientation, describe
+from stages.copies import KINDS, ORIENTATIONS, best_orientation, between, describe
 from stages.dedupe.on_disk import OnDisk
 
 
-def compare_with_truth(catalog: pd.DataFrame, cluster: np.ndarray, searched: np.ndarray, thumbnails: OnDisk) -> dict | None:
+def compare_with_truth(
+    catalog: pd.DataFrame, cluster: np.ndarray, searched: np.ndarray, orientation: np.ndarray, thumbnails: OnDisk
+) -> dict | None:
     """Pairs of different files whose slice is known (the catalog's column slice), against clusters; None where none is.
 
+    orientation: int [of searched], in which each is to the others of its cluster; how a pair that was not found is turned, thumbnails have to tell.
     recall: of the pairs that show the same slice, the share in one cluster, also by how the two differ; precision: of the pairs in one cluster, the share
     that shows the same slice.
     """
-    rows = searched[catalog["slice"].cat.codes.to_numpy()[searched] > 0]
+    known = catalog["slice"].cat.codes.to_numpy()[searched] > 0
+    rows, turned = searched[known], np.array(list(ORIENTATIONS), object)[orientation[known]]
     slices, clusters = catalog["slice"].cat.codes.to_numpy()[rows], cluster[rows]
     same, called = _pairs(slices), _pairs(clusters)
     if not len(same):
         return None
     first, second = rows[same[:, 0]], rows[same[:, 1]]
     found = cluster[first] == cluster[second]
-    kinds = describe(catalog, second, first, best_orientation(thumbnails, second, first), thumbnails)
+    turn = np.where(found, between(turned[same[:, 1]], turned[same[:, 0]]), best_orientation(thumbnails, second, first))
+    kinds = describe(catalog, second, first, turn, thumbnails)
     wrong = slices[called[:, 0]] != slices[called[:, 1]]
     return {
         "pictures": len(rows),
