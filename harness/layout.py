@@ -30,10 +30,7 @@ def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = 
 
     needed: what the paths of the files begin with; by default all are copied.
     """
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
+    for name in _own_files():
         result = name.startswith(RESULTS) and not name.endswith(".gitignore")
         if name.startswith(needed) and not result and Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +38,22 @@ def lay_out(folder: Path, recipe: Path | None = None, needed: tuple[str, ...] = 
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     if recipe:
         apply_recipe(recipe, folder / "params.yaml")
+
+
+def _own_files() -> list[str]:
+    """The checkout's files that git knows or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        raise SystemExit("git is not installed; it tells which files are the project's") from None
+    if listed.returncode:
+        first = next(iter(listed.stderr.splitlines()), "git failed")
+        raise SystemExit(
+            f"git does not tell which files are the project's ({first}): clone it, or run `git init && git add .` in what was downloaded; "
+            'for a folder of another user, run `git config --global --add safe.directory "$PWD"`'
+        )
+    return list(filter(None, listed.stdout.split("\0")))
 
 
 def apply_recipe(recipe: Path, params: Path) -> None:

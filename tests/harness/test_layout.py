@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tools.layout import lay_out
+
+from harness.layout import lay_out
 
 
 @pytest.mark.parametrize(("path", "reason"), [(None, "not a git repository"), ("", "git is not installed")])
