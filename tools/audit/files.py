@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from PIL import Image
 
-from stages.download.archive import JUNK_FOLDER, is_junk
+from stages.download.archive import JUNK_FOLDERS, is_junk
 from stages.pixels import FORMATS, Undecodable, open_image, to_grey
 
 SPLITS = {
@@ -75,7 +75,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
         return
     for entry in entries:
         path = Path(entry.path)
-        if entry.name.startswith(".") or entry.name == JUNK_FOLDER or is_junk(entry.name):
+        if entry.name.startswith(".") or entry.name.lower() in JUNK_FOLDERS or is_junk(entry.name):
             yield path, "hidden, or left by a system"
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(path)
