@@ -40,6 +40,8 @@ def find_clusters(files: Files, work: Path) -> Clusters:
             try:
                 merge()
             except SystemExit:  # max_rejected allows all but all of them
+                if not REJECTED.is_file():
+                    raise
                 path, reason = files.images.path[0], read_table(REJECTED).reason[0]
                 raise SystemExit(f"none of the {len(files.images)} images can be read, such as {shown(path)}: {reason}") from None
             dedupe()
@@ -62,8 +64,8 @@ def _lay_out(files: Files, work: Path) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"] = {"sources": [SOURCE], "labels": {}}
     params["merge"]["max_rejected"] = len(files.images)
-    archive = {"slug": "your/images", "version": 1, "title": "", "licence": "", "attribution": ""}
-    registry = {SOURCE: {"archive": archive, "folders": {"labels": {"image": [FOLDER]}}}}
+    archive = {"slug": "your/images", "version": 1, "title": ""}
+    registry = {SOURCE: {"archive": archive, "licence": "", "attribution": "", "folders": {"labels": {"image": [FOLDER]}}}}
     texts = {
         "params.yaml": yaml.safe_dump(params),
         "data/sources.yaml": yaml.safe_dump(registry),
