@@ -107,6 +107,6 @@ def test_what_counts_is_no_output_of_a_stage(here, results):
     assert {"stages/download", "stages/dedupe", "stages/weights", "stages/train", "data/corrections.csv"} < inputs.files.keys()
     assert not any(path.startswith(("data/raw", "data/merged", "metrics/")) for path in inputs.files)
     assert inputs.data.keys() == {
-        "data/balanced/samples.csv", "data/dedupe/clusters.csv", "data/preprocessed/index.csv", "data/preprocessed/pixels.npy",
+        "data/balanced/samples.csv", "data/dedupe/clusters.csv", "data/merged/demonstration.json", "data/preprocessed/index.csv", "data/preprocessed/pixels.npy",
         "data/weights/weights.safetensors",
     }  # fmt: skip
