@@ -170,6 +170,10 @@ class Augment(Section):
     )
 
 
+# Knobs that are gone, at the values that did nothing: every params.yaml of before names them so, and is as good as without.
+GONE = {"small_epochs": 0, "small_size": 128, "label_smoothing": 0, "class_weights": False, "patience": 0}
+
+
 class Train(Section):
     epochs: Count = Field(description="passes over the training pictures")
     batch_size: Count = Field(description="pictures a step")
@@ -193,6 +197,11 @@ class Train(Section):
     seeds: Seeds = Field(
         description="of the new classifier, the order of the pictures, augmentation and dropout; every fold is trained once for each"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_gone(cls, values: Any) -> Any:
+        return {key: value for key, value in values.items() if (key, value) not in GONE.items()} if isinstance(values, dict) else values
 
 
 class Evaluate(Section):

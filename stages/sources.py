@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -77,6 +77,16 @@ class Source(Section):
     attribution: str
     archive: Archive
     folders: Folders
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_the_archive(cls, entry: Any) -> Any:
+        """What entries of one's own had in archive until a mended typo there meant a download."""
+        if not isinstance(entry, dict) or not isinstance(entry.get("archive"), dict):
+            return entry
+        archive = dict(entry["archive"])
+        moved = {name: archive.pop(name) for name in ("licence", "attribution") if name in archive and name not in entry}
+        return entry | moved | {"archive": archive}
 
 
 def load_sources(path: str | Path = "data/sources.yaml") -> dict[str, Source]:

@@ -59,11 +59,20 @@ def test_numbers_load_however_dvc_writes_them(tmp_path, text, value):
         ("evaluate.bins", 0), ("evaluate.bins", 101), ("evaluate.bins", 10**9),
         ("model.freeze", "frist 3"), ("model.freeze", "first 0"), ("model.freeze", "first"), ("model.freeze", 3), ("model.freeze", ""),
         ("split.validation_fraction", 0), ("split.validation_fraction", 1), ("model.backbone", ""), ("model.weights", ""), ("explain.layer", ""),
-        ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
+        ("train.patience", 3), ("train.class_weights", True), ("model.head", "128 64"), ("model.head", 0), ("model.head", None), ("data.labels", ["glioma"]), ("data.labels", {"glioma": 1}),
     ],
 )  # fmt: skip
 def test_unknown_key_or_wrong_value_is_one_line_that_names_it(refusal, key, value):
     assert refusal(key, value).startswith(f"params.yaml: {key}")
+
+
+def test_a_params_file_of_before_is_read_where_knobs_that_are_gone_did_nothing(tmp_path):
+    params = tmp_path / "params.yaml"
+    gone = "".join(
+        f"  {key}: {value}\n" for key, value in (("small_epochs", 0), ("small_size", 128), ("class_weights", "false"), ("patience", 0))
+    )
+    params.write_text((ROOT / "params.yaml").read_text().replace("train:\n", f"train:\n{gone}  label_smoothing: 0.0\n"))
+    assert load_params(params) == load_params(ROOT / "params.yaml")
 
 
 @pytest.mark.parametrize("key", ["train.lr", "split", "train.augment.mirror"])

@@ -60,9 +60,16 @@ def test_a_source_has_a_licence_and_an_attribution_apart_from_what_its_download_
     registry(lambda content: content["sartaj"].pop(key))
     with pytest.raises(SystemExit, match=rf"^data/sources.yaml: sartaj.{key}[^\n]+$"):
         load_sources()
-    registry(lambda content: content["sartaj"]["archive"].update({key: "MIT"}))
+    registry(lambda content: content["sartaj"].update({key: "CC0"}) or content["sartaj"]["archive"].update({key: "MIT"}))
     with pytest.raises(SystemExit, match=rf"^data/sources.yaml: sartaj.archive.{key}[^\n]+$"):
         load_sources()
+
+
+def test_an_entry_of_before_has_them_in_its_archive(registry):
+    registry(lambda content: None)
+    now = load_sources()["sartaj"]
+    registry(lambda content: content["sartaj"]["archive"].update({key: content["sartaj"].pop(key) for key in ("licence", "attribution")}))
+    assert load_sources()["sartaj"] == now
 
 
 @pytest.mark.parametrize("content", ["", "- sartaj", "sartaj: [", "sartaj: 3"])

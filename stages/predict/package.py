@@ -32,7 +32,7 @@ def load(folder: Path) -> Package:
     """Read a package. Raises SystemExit when the folder holds none."""
     try:
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-        demonstration = about["demonstration"]
+        demonstration = about.get("demonstration", False)  # packages of before do not say
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
         for fold, seed in product(about["folds"], about["seeds"]):

@@ -38,7 +38,7 @@ def write_page(path: Path, findings: dict, files: Files, table: pd.DataFrame, pa
     cards += [card for some in (*conflicts["sets"], *alike["sets"]) for card in some]
     for card in tqdm(cards, unit=" images", desc="page", disable=None):
         card["uri"] = _uri(files.base / card["path"])
-    html = environment.get_template("page.html").render(
+    html = environment.get_template("audit.html").render(
         findings=findings,
         leaks=list(zip(findings["leaks"], leaks, strict=True)),
         copies=copies,
