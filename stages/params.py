@@ -180,6 +180,7 @@ class Train(Section):
     optimizer: Literal["adamw", "adam", "sgd"] = Field(description="adamw, adam or sgd with momentum")
     lr: Positive = Field(description="peak learning rate")
     momentum: Fraction = Field(description="of sgd")
+    epsilon: Positive = Field(description="of adamw and adam, added to the root of the second moment: 1e-8 in PyTorch, 1e-7 in Keras")
     weight_decay: Annotated[Number, Field(ge=0)] = Field(description="of the weights; biases and norms are not decayed")
     schedule: Literal["onecycle", "cosine", "step", "constant"] = Field(description="course of the learning rate")
     step_epochs: Count = Field(description="schedule step: epochs between two drops")

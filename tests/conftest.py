@@ -16,7 +16,9 @@ SPEC = Phantom(patients_per_class=6, seed=0)
 # What dedupe calls the planted copies that it has another name for: it tells the first change of several, and all that one cuts alike.
 CALLED = {
     "twin": "reencoded",
+    "trimmed": "cropped",
     "lopsided": "cropped",
+    "trimmed_dimmed": "cropped",
     "lopsided_mirrored": "mirrored",
     "transposed": "turned",
 }

@@ -14,7 +14,7 @@ from stages.params import Dedupe
 
 # How many candidates a picture has at most, and how like it they are at least: among all; and, where these are not too many, among those that are no
 # copies so far, and among what is then left, where parts of heads are looked at as well.
-AMONG_ALL, AMONG_REST, AMONG_PARTS = (6, 0.94), (6, 0.84), (6, 0.84)
+AMONG_ALL, AMONG_REST, AMONG_PARTS = (6, 0.94), (6, 0.84), (10, 0.8)
 
 
 class Alike(NamedTuple):

@@ -9,7 +9,7 @@ and Yashunin, "Efficient and robust approximate nearest neighbor search using hi
 little faster than the pictures. What is proposed is computed again from the descriptors, in float64: no rounding decides what is a candidate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import faiss
 import numpy as np
@@ -26,7 +26,8 @@ CELL = 128  # descriptors a cell, on average
 PROBES, PROBED = 4, 64  # cells that one is compared with, and centres that are looked at to find them
 LINKS = 32  # of a centre in the graph
 BLOCK = 2048  # views of pictures looked for at a time, in all orientations
-SLACK, MORE = 0.1, 2  # by how much principal components may be off, and how many more are proposed than asked for
+PRODUCTS = 1 << 22  # of components, in memory at a time
+SLACK, MORE = 0.06, 2  # by how much principal components may be off, and how many more are proposed than asked for
 
 Reduce = Callable[[np.ndarray], np.ndarray]  # descriptors [..., SIZE] -> principal components, float32 [..., COMPONENTS] of length 1
 Propose = Callable[[np.ndarray, np.ndarray], pd.DataFrame]  # pictures and their components -> first, second and likeness
@@ -115,20 +116,22 @@ def _each_with_each(views: Views, reduce: Reduce, patient: np.ndarray, most: int
         part = slice(start, start + at_once)
         entries[:, part] = reduce(views.descriptors[part]).swapaxes(0, 1)
 
-    def propose(looked: np.ndarray, components: np.ndarray) -> pd.DataFrame:
+    def nearest_to(looked: np.ndarray, components: np.ndarray) -> Iterator[pd.DataFrame]:
         likeness = np.full((len(looked), count), -1, np.float32)
         for column in entries:
             alike = components.reshape(-1, COMPONENTS) @ column.T
             np.maximum(likeness, alike.reshape(len(looked), -1, count).max(1), out=likeness)
         likeness[np.arange(len(looked)), looked] = -1
         own = (patient[looked, None] > 0) & (patient[looked, None] == patient)
-        tables = []
         for part in (own, ~own):
             ranked = np.where(part, likeness, -1)
             top = np.argpartition(-ranked, min(most, count - 1), 1)[:, :most]
             alike = np.take_along_axis(ranked, top, 1)
-            tables.append(pd.DataFrame({"first": np.repeat(looked, top.shape[1]), "second": top.ravel(), "likeness": alike.ravel()}))
-        return pd.concat(tables)
+            yield pd.DataFrame({"first": np.repeat(looked, top.shape[1]), "second": top.ravel(), "likeness": alike.ravel()})
+
+    def propose(looked: np.ndarray, components: np.ndarray) -> pd.DataFrame:
+        parts = np.array_split(np.arange(len(looked)), -(-len(looked) * components.shape[1] * count // PRODUCTS))
+        return pd.concat(table for part in parts for table in nearest_to(looked[part], components[part]))
 
     return propose
 

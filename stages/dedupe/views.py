@@ -37,7 +37,7 @@ def chosen(views: Views, pictures: np.ndarray) -> Views:
 
 
 def parts_of_heads(pictures: Pictures, numbers: np.ndarray) -> Views:
-    """All of some pictures and all WINDOWS of their heads, the first of which is all of the head and is looked for."""
+    """All of some pictures and all WINDOWS of their heads, the first of which is all of the head; that and all of the picture are looked for."""
     descriptors = OnDisk.create(SCRATCH / "parts.npy", (len(numbers), 1 + len(WINDOWS), SIZE), np.uint8)
     for start in tqdm(range(0, len(numbers), BLOCK), unit=f" x {BLOCK}", desc="dedupe: parts", disable=None):
         some = numbers[start : start + BLOCK]
@@ -46,4 +46,4 @@ def parts_of_heads(pictures: Pictures, numbers: np.ndarray) -> Views:
     heads = pictures.heads[numbers]
     corner, extent = heads[:, [0, 1, 0, 1]], np.tile(heads[:, [2, 3]] - heads[:, [0, 1]], 2)
     boxes = np.concatenate([np.broadcast_to(WHOLE, (len(numbers), 1, 4)), corner[:, None] + extent[:, None] * np.array(WINDOWS)], 1)
-    return Views(numbers, descriptors, boxes, (1,))
+    return Views(numbers, descriptors, boxes, (0, 1))

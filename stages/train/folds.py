@@ -22,6 +22,7 @@ from stages.train.checkpoint import Checkpoints
 from stages.train.cpu import prepare_for_cpu
 from stages.train.data import Images, split_rows
 from stages.train.loop import cpu_state, train_fold
+from stages.train.memory import free_memory, memory_of_a_training
 
 WEIGHTS = Path("data/weights/weights.safetensors")
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError)  # of a size: each family has its own
@@ -45,11 +46,22 @@ def share_cores(params: Params, trainings: int) -> tuple[int, int]:
 
     On a CPU the trainings share the cores evenly, a process each. Two on a core each are as fast as one after the other on
     both, whatever disturbs one core does not hold up the other, and the result is the same on any machine with fewer than
-    two cores a training. Frozen layers that run once for all keep them in one process.
+    two cores a training. Where memory does not hold so many, fewer run, and a line says so. Frozen layers that run once for
+    all keep them in one process.
     """
     if pick_device().type != "cpu" or frozen_run_once(params):
         return 1, torch.get_num_threads()
     together = min(cpu_count(), trainings)
+    if together > 1:
+        try:
+            each, free = memory_of_a_training(params), free_memory()
+        except REFUSALS:  # the training says of what
+            return 1, torch.get_num_threads()
+        if (held := max(free // each, 1)) < together:
+            print(
+                f"{held} of {trainings} trainings at a time, not {together}: each takes about {each / 2**30:.1f} GiB, and {free / 2**30:.1f} are free"
+            )
+            together = held
     return together, (cpu_count() // together if together > 1 else torch.get_num_threads())
 
 

@@ -19,9 +19,9 @@ def make_optimizer(model: nn.Module, params: Train) -> torch.optim.Optimizer:
     ]
     match params.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, params.lr, fused=True)
+            return torch.optim.AdamW(groups, params.lr, eps=params.epsilon, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, params.lr, fused=True)
+            return torch.optim.Adam(groups, params.lr, eps=params.epsilon, fused=True)
         case "sgd":
             return torch.optim.SGD(groups, params.lr, momentum=params.momentum, fused=True)
 

@@ -15,8 +15,11 @@ def write_outputs(params: Params, classes: list[str], trained: list[Trained]) ->
     """Write the outputs of the stage; classes in the order of the models' outputs, trained in that of trainings()."""
     MODELS.mkdir(parents=True, exist_ok=True)
     for one in trained:
-        # Not by save_file, whose files nobody but their owner may read.
-        (MODELS / model_file(one.fold, one.seed)).write_bytes(save(one.state))
+        # Not by save_file, whose files nobody but their owner may read; and as a new file, since who has the old one mapped sees what is written to it.
+        path = MODELS / model_file(one.fold, one.seed)
+        part = path.with_suffix(".part")
+        part.write_bytes(save(one.state))
+        part.replace(path)
     mean, std = normalisation(params.model.backbone, params.model.normalisation)
     about = {
         "backbone": params.model.backbone,

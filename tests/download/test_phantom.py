@@ -149,9 +149,9 @@ def test_copies_show_what_their_kind_says(members, truth):
 
 
 CUT = {  # what is missing of the head at the left, top, right and bottom; None where the border is left
-    "lopsided": (0.18, None, None, None),
-    "lopsided_mirrored": (None, None, 0.16, None),
-}
+    "trimmed": (0.08, 0.06, 0.1, 0.08), "trimmed_dimmed": (0.06, 0.08, 0.08, 0.1),
+    "lopsided": (0.18, None, None, None), "lopsided_mirrored": (None, None, 0.16, None),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", CUT)
@@ -161,6 +161,8 @@ def test_cuts_go_through_the_head_and_show_the_rest(members, truth, kind):
         cut = ImageOps.mirror(cut) if kind == "lopsided_mirrored" else cut
         _, likeness, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(np.asarray(whole), np.asarray(cut), cv2.TM_CCOEFF_NORMED))
         assert likeness > 0.99
+        brightness = np.mean(cut) / np.mean(whole.crop((x, y, x + cut.width, y + cut.height)))
+        assert brightness == pytest.approx(0.8 if kind == "trimmed_dimmed" else 1, abs=0.02)
         left, top, right, bottom = head_box(whole)
         missing = (x - left) / (right - left), (y - top) / (bottom - top)
         missing += (right - x - cut.width) / (right - left), (bottom - y - cut.height) / (bottom - top)

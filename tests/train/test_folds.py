@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from joblib import cpu_count
-from test_train import ROOT, configure, outputs, project  # noqa: F401
+from test_train import ROOT, SIZE, configure, outputs, project  # noqa: F401
 
 from stages.params import load_params
 from stages.train import __main__ as train_stage
-from stages.train import folds
+from stages.train import folds, memory
 from stages.train.checkpoint import SCRATCH
 
 STAGE = [sys.executable, "-m", "stages.train"]
@@ -34,6 +34,47 @@ def test_trainings_share_the_cores(cores, cpus, count, freeze, expected):
     together, threads = folds.share_cores(load_params(), count)
     assert together == expected
     assert together * threads <= cpus
+
+
+def test_no_more_trainings_than_memory_holds(cores, monkeypatch, capsys):
+    cores(8)
+    each = memory.memory_of_a_training(load_params())
+    monkeypatch.setattr(folds, "free_memory", lambda: int(2.5 * each))
+    assert folds.share_cores(load_params(), 10) == (2, 4)
+    assert capsys.readouterr().out.startswith(f"2 of 10 trainings at a time, not 8: each takes about {each / 2**30:.1f} GiB, and ")
+    monkeypatch.setattr(folds, "free_memory", lambda: each // 2)
+    assert folds.share_cores(load_params(), 10)[0] == 1
+    monkeypatch.setattr(folds, "free_memory", lambda: 8 * each)
+    assert folds.share_cores(load_params(), 10) == (8, 1)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "names"),
+    [
+        ("0::/job/step", "job", ("memory.max", "memory.current")),
+        ("9:memory:/job/step", "memory/job", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+    ],
+)
+def test_a_control_group_leaves_less_than_the_machine(tmp_path, monkeypatch, line, folder, names):
+    (tmp_path / folder / "step").mkdir(parents=True)
+    for group, most in ((tmp_path / folder, 5_000_000), (tmp_path / folder / "step", "max")):
+        for name, value in zip((*names, "memory.stat"), (most, 4_000_000, "anon 1\ninactive_file 500000"), strict=True):
+            (group / name).write_text(f"{value}\n")
+    read = Path.read_text
+    own = Path("/proc/self/cgroup")
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: f"{line}\n3:cpuset:/\n" if path == own else read(path, **how))
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    assert memory.free_memory() == 1_500_000
+
+
+def test_the_memory_of_a_training_grows_with_batch_picture_and_precision(cores):
+    takes = []
+    for changed in ({}, {"train.batch_size": 16}, {"model.image_size": 64}, {"train.precision": "bfloat16"}, {"model.freeze": "backbone"}):
+        configure({"model.backbone": "resnet18", "train.batch_size": 8, "train.precision": "float32", "model.image_size": SIZE} | changed)
+        takes.append(memory.memory_of_a_training(load_params()))
+    plain, batch, size, half, frozen = takes
+    assert frozen < half < plain < batch and plain < size
 
 
 def test_frozen_layers_that_run_once_keep_the_folds_together(cores):

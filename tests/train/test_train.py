@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from safetensors.torch import load, save_file
+from safetensors.torch import load_file, save_file
 
 from stages.catalog import INDEX, PIXELS, SAMPLES, read_table, write_table
 from stages.model import load_state, recreate_model
@@ -22,11 +22,6 @@ ROOT = Path(__file__).parents[2]
 NOT_AUGMENTED = {"mirror": False, "rotate": 0, "translate": 0, "scale": 0, "contrast": 0, "crop": 0}
 SIZE = 32
 CLASSES = ("glioma", "meningioma", "notumor")
-
-
-def load_file(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of their own: those that safetensors maps would change when the next training writes the file."""
-    return load(Path(path).read_bytes())
 
 
 @pytest.fixture
