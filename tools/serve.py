@@ -9,6 +9,7 @@ import base64
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
 from contextlib import suppress
@@ -71,6 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     loaded = package.load(arguments.package)
+    check_host(arguments.host)
     call_nobody(arguments.host)
     for name in PROXIES:  # the page asks itself whether it is there
         os.environ.pop(name, None)
@@ -105,6 +107,14 @@ def port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"{text!r} is no port; there are 1 to 65535")
     return int(text)
+
+
+def check_host(name: str) -> None:
+    """Exit with one line where a host has no address."""
+    try:
+        socket.getaddrinfo(name, None)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
+        sys.exit(f"--host: there is no address of {name:.80} ({error})")
 
 
 def build(loaded: package.Package) -> gr.Blocks:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -269,7 +270,8 @@ def test_what_fails_is_a_row_and_the_others_go_on_and_twins_are_trained_once(fre
         assert driver.wait(timeout=TIMEOUT) == 1, printed(fresh)
     found = {row["cell"]: row for row in rows(fresh)}
     assert found["diverging-honest"]["state"] == "failed"
-    assert found["diverging-honest"]["reason"].startswith("Training diverged: the loss of fold 0, seed 0, epoch ")
+    # Whether the loss of training or that of validation is the first to be no number differs from machine to machine.
+    assert re.match("Training diverged: the (validation )?loss of fold 0, seed 0, epoch ", found["diverging-honest"]["reason"])
     assert found["lacking-honest"] | {"state": "left out", "reason": "missing: a crystal ball"} == found["lacking-honest"]
     assert found["weightless-honest"]["reason"].startswith("model.weights: no package carries")
     assert found[f"{NAME}-honest"]["state"] == "done"

@@ -84,7 +84,7 @@ def test_the_archive_holds_what_the_stages_read_once_and_nothing_else(checkout, 
     paths = {name.split("/", 2)[2] for name in members if name.startswith("cells/")}
     assert {path for path in paths if not path.endswith(".py")} == {
         "data/preprocessed/pixels.npy", "data/preprocessed/index.csv", "data/balanced/samples.csv", "data/dedupe/clusters.csv",
-        "data/sources.yaml", "data/weights/weights.safetensors", "params.yaml",
+        "data/merged/demonstration.json", "data/weights/weights.safetensors", "params.yaml",
     }  # fmt: skip
     assert {path.split("/")[1] for path in paths if path.endswith("__main__.py")} == {"train", "evaluate", "aggregate"}
     assert members.keys() - {f"cells/{cell}/{path}" for cell in CELLS for path in paths} == {

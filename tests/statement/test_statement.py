@@ -181,9 +181,9 @@ def test_pictures_without_attention_are_told(project):
 def test_the_card_says_which_temperature_was_taken_and_why(project):
     facts = read_facts(load_params())
     for temperature, after, told in (
-        (1.378, 0.15, "one temperature for all folds, 1.38, which is fitted on validation pictures and, cross-validated by group, takes their cross-entropy from 0.200 to 0.150"),
-        (1.0, 0.25, "none, since a temperature that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.200 to 0.250"),
+        (1.378, 0.15, "one temperature for all folds, 1.38, which is fitted on validation pictures and, cross-validated by group, takes their cross-entropy from 0.2000 to 0.1500 (standard error of the difference over groups 0.0100)"),
+        (1.0, 0.19, "none, since it takes a gain of two standard errors and a temperature that is fitted on validation pictures, cross-validated by group, takes their cross-entropy from 0.2000 to 0.1900 (standard error of the difference over groups 0.0100)"),
         (1.0, None, "none, since there are too few groups of validation pictures to check a temperature"),
     ):  # fmt: skip
-        facts.calibration.update(temperature=temperature, validation_cross_entropy={"before": 0.2, "after": after})
+        facts.calibration.update(temperature=temperature, validation_cross_entropy={"before": 0.2, "after": after, "standard_error": 0.01})
         assert f"- Calibration: {told}.\n" in model_card(facts)

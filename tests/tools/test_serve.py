@@ -249,8 +249,9 @@ def test_only_this_machine_can_reach_it(served):
     [
         (["--port", "0"], "'0' is no port; there are 1 to 65535"),
         (["--port", "99999"], "'99999' is no port"),
-        (["--host", "no.such.host.invalid"], "of no.such.host.invalid cannot be had"),
-        (["--host", "a" * 300], "cannot be had"),
+        (["--host", "no.such.host.invalid"], "--host: there is no address of no.such.host.invalid"),
+        (["--host", "a" * 300], "--host: there is no address of aaaa"),
+        (["--host", "a..b"], "--host: there is no address of a..b"),
     ],
 )
 def test_an_odd_port_or_host_is_one_line(exported, arguments, message):
