@@ -28,7 +28,7 @@ BLOCK = 100  # resamples at once: bounds the memory
 
 @dataclass
 class Comparison:
-    """One result against the base: differences are other minus base, with a 95 % interval; p of the two tests."""
+    """One result against the base: differences are other minus base, with a 95 % interval; p of the two tests; and known patients, by their votes."""
 
     name: str
     pictures: int
@@ -37,6 +37,9 @@ class Comparison:
     macro_f1: tuple[float, float, float]
     p_mcnemar: float
     p_bootstrap: float
+    patients: int
+    gained: int  # patients whose vote is right in other alone
+    lost: int  # in the base alone
 
 
 def main() -> None:
@@ -53,8 +56,8 @@ def main() -> None:
     print(to_markdown(arguments.base, found))
 
 
-def read_predictions(revision: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Test predictions at a revision, and the group of every picture by image_id.
+def read_predictions(revision: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Test predictions at a revision, and its clusters.
 
     Raises SystemExit when the revision does not exist or DVC has no copy of its results.
     """
@@ -70,13 +73,15 @@ def read_predictions(revision: str) -> tuple[pd.DataFrame, pd.Series]:
             )
         except (DvcException, OSError) as error:
             sys.exit(f"{revision}: {error}. `dvc exp show` lists experiments; results of another machine come with `dvc pull`")
-    return predictions, clusters.set_index("image_id").group
+    return predictions, clusters
 
 
 def compare(
-    name: str, base: pd.DataFrame, base_groups: pd.Series, other: pd.DataFrame, other_groups: pd.Series, resamples: int, seed: int
+    name: str, base: pd.DataFrame, base_clusters: pd.DataFrame, other: pd.DataFrame, other_clusters: pd.DataFrame, resamples: int, seed: int
 ) -> Comparison:
     """Compare two tables of test predictions on the pictures that both have, each picture once a fold of both.
+
+    Clusters: image_id, group, and patient, "" where unknown; patients are those of the base.
 
     Groups are joined wherever either result held pictures together, so that no dependence is lost. Two tests of the same
     question: McNemar's for clustered pairs (the modified Obuchowski test of Yang, Sun and Hardin 2010, doi 10.1002/bimj.201000035), of accuracy, and a bootstrap
@@ -94,12 +99,14 @@ def compare(
 
     labels = both.label.map({label: k for k, label in enumerate(classes)}).to_numpy(int)
     p_base, p_other = both[columns].to_numpy(float), both[[f"{column} other" for column in columns]].to_numpy(float)
-    groups = _joined(base_groups.reindex(both.index).to_numpy(), other_groups.reindex(both.index).to_numpy())
+    of_base, of_other = (clusters.set_index("image_id").reindex(both.index) for clusters in (base_clusters, other_clusters))
+    groups = _joined(of_base.group.to_numpy(), of_other.group.to_numpy())
     draws, codes = draw_groups(groups, resamples, seed)
     plain = _gain(labels, p_base, p_other, classes)
     blocks = np.array_split(draws, -(-resamples // BLOCK))
     drawn = np.concatenate([_gain(labels, p_base, p_other, classes, block[:, codes]) for block in blocks])
     accuracy, macro_f1 = ((plain[k], *np.quantile(drawn[:, k], (0.025, 0.975))) for k in range(2))
+    votes = _right_votes(labels, of_base.patient.to_numpy(), p_base), _right_votes(labels, of_base.patient.to_numpy(), p_other)
     beyond = min((drawn[:, 1] <= 0).mean(), (drawn[:, 1] >= 0).mean())
     return Comparison(
         name=name,
@@ -109,7 +116,18 @@ def compare(
         macro_f1=macro_f1,
         p_mcnemar=mcnemar(p_base.argmax(1) == labels, p_other.argmax(1) == labels, codes),
         p_bootstrap=min(1.0, 2 * max(beyond, 1 / resamples)),
+        patients=len(votes[0]),
+        gained=int((votes[1] & ~votes[0]).sum()),
+        lost=int((votes[0] & ~votes[1]).sum()),
     )
+
+
+def _right_votes(labels: np.ndarray, patients: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """bool [P]: whether the mean of a known patient's probabilities [N, K] is highest for the most frequent of the patient's labels."""
+    table = pd.DataFrame(probabilities).assign(label=labels, patient=patients)
+    known = table[table.patient != ""].groupby("patient")
+    means = known[[*range(probabilities.shape[1])]].mean().to_numpy()
+    return means.argmax(1) == known.label.agg(lambda one: one.mode()[0]).to_numpy() if len(means) else np.zeros(0, bool)
 
 
 def mcnemar(base_right: np.ndarray, other_right: np.ndarray, groups: np.ndarray) -> float:
@@ -144,13 +162,13 @@ def to_markdown(base: str, comparisons: list[Comparison]) -> str:
     lines = [
         f"Against {base}: differences with 95 % intervals by bootstrap over groups; p after Holm's correction.",
         "",
-        "| result | pictures (groups) | accuracy | macro-F1 | p, McNemar by group | p, bootstrap of macro-F1 | |",
-        "| --- | ---: | :---: | :---: | ---: | ---: | --- |",
+        "| result | pictures (groups) | accuracy | macro-F1 | patients by vote: won, lost | p, McNemar by group | p, bootstrap of macro-F1 | |",
+        "| --- | ---: | :---: | :---: | ---: | ---: | ---: | --- |",
     ]
     for row, (p_mcnemar, p_bootstrap) in zip(comparisons, ps, strict=True):
         lines.append(
             f"| {row.name} | {row.pictures:,} ({row.groups}) | {_signed(row.accuracy)} | {_signed(row.macro_f1)} "
-            f"| {p_mcnemar:.4f} | {p_bootstrap:.4f} | **{verdict(row, p_mcnemar, p_bootstrap)}** |"
+            f"| {f'{row.gained}, {row.lost} of {row.patients}' if row.patients else 'none known'} | {p_mcnemar:.4f} | {p_bootstrap:.4f} | **{verdict(row, p_mcnemar, p_bootstrap)}** |"
         )
     return "\n".join(lines)
 

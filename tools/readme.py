@@ -94,8 +94,17 @@ def ours(table: pd.DataFrame) -> list[dict]:
 def render(name: str, shown: dict) -> str:
     """The template of that name with what it shows."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"share": lambda value: "undefined" if value is None else f"{value:.3f}", "count": "{:,}".format}
+    environment.filters |= {"share": share, "count": "{:,}".format, "interval": interval}
     return environment.get_template(f"{name}.md").render(shown)
+
+
+def share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def interval(metric: dict) -> str:
+    """A value with its interval, if it has one."""
+    return share(metric["value"]) + (f" ({metric['low']:.3f} to {metric['high']:.3f})" if metric["low"] is not None else "")
 
 
 if __name__ == "__main__":

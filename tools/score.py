@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.aggregate.patients import of_patients
 from stages.bootstrap import summarise
 from stages.catalog import CATALOG, CLUSTERS, FOLDS, PREDICTIONS, read_table
 from stages.params import load_params
@@ -46,15 +47,17 @@ def main() -> None:
         sys.exit("\n".join(f"{path}: {mistake}" for mistake in found))
 
     predictions = test.merge(table[[*KEY, *columns(classes)]], on=KEY, validate="one_to_one")
-    groups = read_table(CLUSTERS).set_index("image_id").group
-    summary = summary_of(predictions, groups, classes, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins)
+    clusters = read_table(CLUSTERS)
+    summary = summary_of(predictions, clusters, classes, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins)
     print(
         f"{summary['pictures']:,} pictures of {summary['groups']} groups, {summary['folds']} fold(s); split.protocol={split['protocol']}, "
         f"split.group_by={split['group_by']}: {split['leaks']['test_pictures']} test pictures in training, {split['leaks']['patients']} patients on both sides.\n"
     )
     print(metrics_of(summary))
     if PREDICTIONS.exists():
-        result = compare(str(path), *read_predictions("workspace"), predictions, groups, params.aggregate.resamples, params.aggregate.seed)
+        result = compare(
+            str(path), *read_predictions("workspace"), predictions, clusters, params.aggregate.resamples, params.aggregate.seed
+        )
         print(f"\n{to_markdown(str(PREDICTIONS), [result])}")
 
 
@@ -95,9 +98,9 @@ def mistakes(table: pd.DataFrame, test: pd.DataFrame, classes: list[str]) -> lis
     return lines
 
 
-def summary_of(predictions: pd.DataFrame, groups: pd.Series, classes: list[str], resamples: int, seed: int, bins: int) -> dict:
-    """As metrics/summary.json, without seeds. predictions: a row a test picture and fold; groups: by image_id."""
-    arrays = Predictions.from_table(predictions, groups)
+def summary_of(predictions: pd.DataFrame, clusters: pd.DataFrame, classes: list[str], resamples: int, seed: int, bins: int) -> dict:
+    """As metrics/summary.json, without seeds. predictions: a row a test picture and fold."""
+    arrays = Predictions.from_table(predictions, clusters.set_index("image_id").group)
     scores = summarise(arrays, resamples, seed, bins)
     return {
         "pictures": predictions.image_id.nunique(),
@@ -105,6 +108,7 @@ def summary_of(predictions: pd.DataFrame, groups: pd.Series, classes: list[str],
         "folds": predictions.fold.nunique(),
         **{name: scores[name] for name in METRICS},
         "classes": {name: {metric: scores[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in classes},
+        "patients": of_patients(predictions, clusters, resamples, seed),
     }
 
 

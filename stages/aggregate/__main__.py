@@ -1,4 +1,4 @@
-"""Sum the folds up: every metric's mean, spread and 95 % interval, as metrics/summary.json and as a table on the screen.
+"""Sum the folds up: every metric's mean, spread and 95 % interval, of images and of patients, as metrics/summary.json and as a table on the screen.
 
 Where there are several seeds, the metrics of the whole also have seed_mean and seed_std: of each seed's models alone, over the seeds.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.aggregate.patients import of_patients
 from stages.aggregate.table import to_text
 from stages.bootstrap import summarise
 from stages.catalog import CLUSTERS, PREDICTIONS, read_table, write_metrics
@@ -22,7 +23,8 @@ SUMMARY = "metrics/summary.json"
 def main() -> None:
     params = load_params()
     table = read_table(PREDICTIONS)
-    predictions = Predictions.from_table(table, read_table(CLUSTERS).set_index("image_id").group)
+    clusters = read_table(CLUSTERS)
+    predictions = Predictions.from_table(table, clusters.set_index("image_id").group)
     metrics = summarise(predictions, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins)
     seeds = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))["seeds"].values()
     summary = {
@@ -36,6 +38,7 @@ def main() -> None:
     summary["classes"] = {
         name: {metric: metrics[f"{name}.{metric}"] for metric in CLASS_METRICS if metric != "support"} for name in predictions.classes
     }
+    summary["patients"] = of_patients(table, clusters, params.aggregate.resamples, params.aggregate.seed)
     write_metrics(summary, SUMMARY)
     print(to_text(summary))
 

@@ -19,12 +19,22 @@ def to_text(summary: dict) -> str:
         overall.to_string(header=False),
         "",
         by_class.to_string(),
+        *_of_patients(summary["patients"]),
         "",
         "All of it: metrics/summary.json; curves: dvc plots show",
     ]
     if summary["demonstration"]:
         lines += ["demonstration on synthetic pictures: not a result"]
     return "\n".join(lines)
+
+
+def _of_patients(patients: dict | None) -> list[str]:
+    if not patients:
+        return []
+    votes = patients["votes"]["all"]
+    accuracy = votes["accuracy"]
+    spread = f" [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" if accuracy["low"] is not None else ""
+    return ["", f"{votes['number']} known patients, each by the mean of all their images: accuracy {accuracy['value']:.3f}{spread}"]
 
 
 def _spread(figure: dict) -> str:

@@ -55,6 +55,12 @@ def model_card(facts: Facts) -> str:
         "",
         f"Accuracy when the least confident pictures are left to a human: {_answers(calibration)}.",
     ]
+    if summary["patients"]:
+        patients = summary["patients"]
+        lines += [
+            "",
+            f"Of the {patients['votes']['all']['number']} known patients ({', '.join(patients['classes'])}) the mean of all their pictures tells {_pooled(patients['votes']['all']['accuracy'])} rightly; of their pictures, each alone, {_pooled(patients['images']['accuracy'])} are.",
+        ]
     if alone := of_each_seed(summary):
         lines += ["", f"The models of a fold's {summary['seeds']} seeds predict together above. The models of one seed alone: {alone}."]
     if worst:
@@ -78,6 +84,10 @@ def _row(title: str, figure: dict) -> str:
     if figure["mean"] is None:
         return f"| {title} | undefined | |"
     return f"| {title} | {figure['mean']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+
+
+def _pooled(metric: dict) -> str:
+    return f"{metric['value']:.3f}" + (f" ({metric['low']:.3f} to {metric['high']:.3f})" if metric["low"] is not None else "")
 
 
 def _temperature(calibration: dict) -> str:

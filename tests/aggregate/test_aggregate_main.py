@@ -38,7 +38,10 @@ def make_predictions(source):
     predicted = names[(p < 0.5).astype(int)]
     table = {"image_id": ids, "fold": n // 5 % 2, "label": names[label], "predicted": predicted, "p_glioma": p, "p_notumor": 1 - p}
     write_table(pd.DataFrame(table), PREDICTIONS)
-    write_table(pd.DataFrame({"image_id": [*ids, f"{source}/unused.jpg"], "group": [*(n // 5), 99]}), CLUSTERS)
+    patients = [f"P{group}" if group < 10 else "" for group in n // 5]
+    planes = np.where(n % 2, "axial", "coronal")
+    clusters = {"image_id": [*ids, f"{source}/unused.jpg"], "group": [*(n // 5), 99], "patient": [*patients, ""], "plane": [*planes, ""]}
+    write_table(pd.DataFrame(clusters), CLUSTERS)
 
 
 def summary():
@@ -48,7 +51,7 @@ def summary():
 def test_summary_has_these_keys(project):
     aggregate.main()
     found = summary()
-    assert list(found) == ["demonstration", "pictures", "groups", "folds", "seeds", *METRICS, "classes"]
+    assert list(found) == ["demonstration", "pictures", "groups", "folds", "seeds", *METRICS, "classes", "patients"]
     assert list(found["classes"]) == CLASSES
     assert list(found["classes"]["glioma"]) == ["precision", "recall", "f1", "specificity"]
     for figure in [*(found[name] for name in METRICS), *found["classes"]["glioma"].values()]:
@@ -85,6 +88,7 @@ def test_a_class_that_is_called_like_a_metric_takes_no_place_from_it(project):
     aggregate.main()
     found = summary()
     assert found["classes"].pop("accuracy") == expected["classes"].pop("glioma")
+    assert (found["patients"].pop("classes"), expected["patients"].pop("classes")) == (["accuracy", "notumor"], CLASSES)
     assert found == expected
 
 
@@ -100,6 +104,22 @@ def test_a_picture_tested_in_two_folds_counts_once(project):
     write_table(pd.concat([table, table.assign(fold=2)]), PREDICTIONS)
     aggregate.main()
     assert (summary()["pictures"], summary()["groups"], summary()["folds"]) == (200, 40, 3)
+
+
+def test_patients_get_one_vote_each(project, capsys):
+    aggregate.main()
+    patients = summary()["patients"]
+    assert patients["images"]["number"] == 50 and patients["images"]["accuracy"]["value"] == 0.8
+    assert {name: votes["number"] for name, votes in patients["votes"].items()} == {"all": 10, "axial": 10, "coronal": 10}
+    assert f"10 known patients, each by the mean of all their images: accuracy {patients['votes']['all']['accuracy']['value']:.3f} [" in (
+        capsys.readouterr().out
+    )
+
+
+def test_without_known_patients_there_are_no_votes(project, capsys):
+    write_table(pd.read_csv(CLUSTERS).assign(patient=""), CLUSTERS)
+    aggregate.main()
+    assert summary()["patients"] is None and "patients" not in capsys.readouterr().out
 
 
 def test_prints_a_table_with_intervals(project, capsys):

@@ -18,7 +18,7 @@ GROUPS = np.arange(N) // A_GROUP
 
 def predictions(right: np.ndarray) -> pd.DataFrame:
     """Test predictions of N pictures, right or wrong as said."""
-    label = np.arange(N) % 2
+    label = GROUPS % 2
     p = np.where(right == (label == 0), 0.9, 0.1)
     names = np.array(CLASSES)
     ids = [f"set/{n:04}.png" for n in range(N)]
@@ -34,13 +34,15 @@ def predictions(right: np.ndarray) -> pd.DataFrame:
     )
 
 
-def groups_of(table: pd.DataFrame) -> pd.Series:
-    return pd.Series(GROUPS, index=table.image_id)
+def clusters_of(table: pd.DataFrame, groups: np.ndarray = GROUPS) -> pd.DataFrame:
+    """Of two groups in four the patient is known."""
+    patients = np.where(groups % 4 > 1, "", np.char.add("P", groups.astype(str)))
+    return pd.DataFrame({"image_id": table.image_id, "group": groups, "patient": patients})
 
 
 def compared(base_right: np.ndarray, other_right: np.ndarray) -> compare.Comparison:
     base, other = predictions(base_right), predictions(other_right)
-    return compare.compare("other", base, groups_of(base), other, groups_of(other), 500, 0)
+    return compare.compare("other", base, clusters_of(base), other, clusters_of(other), 500, 0)
 
 
 def said(row: compare.Comparison) -> str:
@@ -65,6 +67,14 @@ def test_what_whole_patients_decide_weighs_as_patients_and_not_as_pictures():
     assert said(row) == "cannot tell"
 
 
+def test_known_patients_are_counted_by_the_votes_of_their_pictures():
+    wrong = np.isin(GROUPS, [4, 6])  # of which one patient is known
+    few = np.isin(np.arange(N), np.flatnonzero(GROUPS == 8)[:3])  # too few to turn the vote
+    row = compared(~few, ~(wrong | few))
+    assert (row.patients, row.gained, row.lost) == (N // A_GROUP // 2, 0, 1)
+    assert "| 0, 1 of 100 |" in compare.to_markdown("base", [row])
+
+
 def test_groups_of_one_picture_give_mcnemars_test():
     base, other = np.arange(100) >= 10, np.arange(100) >= 30
     base[50:55] = False  # 20 lost, 5 won
@@ -78,11 +88,11 @@ def test_holm_multiplies_by_how_many_are_left():
 
 def test_only_common_pictures_count_and_groups_of_either_side_are_joined():
     base, other = predictions(np.ones(N, bool)), predictions(np.ones(N, bool))
-    coarse = pd.Series(GROUPS // 2, index=base.image_id)
-    row = compare.compare("other", base, groups_of(base), other.iloc[:1000], coarse, 100, 0)
+    coarse = clusters_of(base, GROUPS // 2)
+    row = compare.compare("other", base, clusters_of(base), other.iloc[:1000], coarse, 100, 0)
     assert (row.pictures, row.groups) == (1000, 1000 // A_GROUP // 2)
     with pytest.raises(SystemExit, match="shares no test picture"):
-        compare.compare("other", base.iloc[1000:], groups_of(base), other.iloc[:1000], coarse, 100, 0)
+        compare.compare("other", base.iloc[1000:], clusters_of(base), other.iloc[:1000], coarse, 100, 0)
 
 
 @pytest.fixture
@@ -97,7 +107,7 @@ def repository(tmp_path, monkeypatch):
     for tag, share in (("bad", 0.8), ("good", 0.95), ("later", 0.5)):
         table = predictions(random.random(N) < share)
         write_table(table, PREDICTIONS)
-        write_table(pd.DataFrame({"image_id": table.image_id, "group": GROUPS}), CLUSTERS)
+        write_table(clusters_of(table), CLUSTERS)
         subprocess.run(["dvc", "add", "-q", PREDICTIONS, CLUSTERS], check=True)
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-qm", tag], check=True)

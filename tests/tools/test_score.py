@@ -66,10 +66,9 @@ def test_the_pipelines_own_predictions_get_the_figures_of_summary_json(project, 
 
 
 def test_the_summary_has_every_digit_of_the_pipelines(project):
-    groups = read_table(CLUSTERS).set_index("image_id").group
     params = score.load_params()
     found = score.summary_of(
-        read_table(PREDICTIONS), groups, CLASSES, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins
+        read_table(PREDICTIONS), read_table(CLUSTERS), CLASSES, params.aggregate.resamples, params.aggregate.seed, params.evaluate.bins
     )
     write_metrics(found, "found.json")
     expected = json.loads(Path(aggregate.SUMMARY).read_text())

@@ -13,4 +13,5 @@ NAMES = {
 def context(results: Results) -> dict:
     rows = [{"name": title, "meaning": METRICS[name], **results.summary[name]} for name, title in NAMES.items()]
     known = int((results.predictions.patient != "").sum())
-    return {"rows": rows, "pictures": len(results.predictions), "known": known, "seeds": results.summary["seeds"]}
+    patients = results.summary["patients"]
+    return {"rows": rows, "pictures": len(results.predictions), "known": known, "seeds": results.summary["seeds"], "patients": patients}
