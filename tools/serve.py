@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stages.pixels import FORMATS
 from stages.predict import package
-from stages.predict.predictor import MEGAPIXELS, predict
+from stages.predict.predictor import MEGAPIXELS, predict, set_name
 
 FOLDER = tempfile.TemporaryDirectory(prefix="serve-")  # goes when the process ends
 tempfile.tempdir = FOLDER.name
@@ -154,12 +154,15 @@ def classify(loaded: package.Package, name: str, content: bytes) -> str:
         f"<td>{row[f'p_{label}']:.1%}</td></tr>"
         for label in classes
     )
+    sets = "".join(
+        f"<p>{float(coverage):.0%} set: {escape(row[set_name(coverage)].replace('|', ', '))}</p>" for coverage in loaded.thresholds
+    )
     warning = (
         f'<p class="warning"><strong>Warning:</strong> {escape(row["warning"])}; the answer means little.</p>' if row["warning"] else ""
     )
     return (
         f'<section class="result" role="status"><p>{escape(name)}</p><h2>{escape(row["class"])}</h2>{warning}'
-        f"<table><caption>Probabilities</caption>{bars}</table><p>Plane: {escape(row['plane'] or 'unknown')}</p>"
+        f"<table><caption>Probabilities</caption>{bars}</table>{sets}<p>Plane: {escape(row['plane'] or 'unknown')}</p>"
         f'<figure><img src="data:image/webp;base64,{overlay}" alt="The picture under its Grad-CAM for {escape(row["class"])}">'
         f"<figcaption>What the networks looked at (Grad-CAM, mean of {len(loaded.network.models)}): the brighter, the more.</figcaption></figure>"
         f"<p><strong>{CAUTION}</strong></p></section>"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from stages.predict import package
 from stages.predict.inputs import read_all
-from stages.predict.predictor import predict
+from stages.predict.predictor import predict, set_name
 
 
 def main() -> None:
@@ -40,7 +40,8 @@ def main() -> None:
             sys.exit(f"--gradcam: {error.filename} is a file, and has to be a folder")
     loaded = package.load(arguments.package)
     classes = loaded.about["classes"]
-    write = {"table": _table, "csv": _csv, "json": _json}[arguments.format](classes)
+    sets = [set_name(coverage) for coverage in loaded.thresholds]
+    write = {"table": _table, "csv": _csv, "json": _json}[arguments.format](classes, sets)
     good = count = 0
     for row in tqdm(predict(loaded, read_all(arguments.images), arguments.gradcam), unit="picture", desc="predict", disable=None):
         count, good = count + 1, good + (not row["error"])
@@ -49,26 +50,28 @@ def main() -> None:
     sys.exit(not good if count else f"no files in {', '.join(map(str, arguments.images))}")
 
 
-def _table(classes: list[str]):
+def _table(classes: list[str], sets: list[str]):
     def write(row: dict) -> None:
         if row["error"]:
             text = f"error: {row['error']}"
         else:
             others = ", ".join(f"{name} {row[f'p_{name}']:.2f}" for name in classes if name != row["class"])
             text = f"{row['class']} {row['probability']:.2f} ({others}); {row['plane'] or 'plane unknown'}"
+            if unsure := [name for name in sets if "|" in row[name]]:
+                text += f"; {unsure[0].removeprefix('set_')} in 100 times one of {row[unsure[0]].replace('|', ', ')}"
         print(f"{row['name']}: {text}" + (f"; WARNING: {row['warning']}" if row.get("warning") else ""))
 
     return write
 
 
-def _csv(classes: list[str]):
-    columns = ["name", "class", "probability", *(f"p_{name}" for name in classes), "plane", "warning", "gradcam", "error"]
+def _csv(classes: list[str], sets: list[str]):
+    columns = ["name", "class", "probability", *(f"p_{name}" for name in classes), *sets, "plane", "warning", "gradcam", "error"]
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     return writer.writerow
 
 
-def _json(classes: list[str]):
+def _json(*_: list[str]):
     return lambda row: print(json.dumps(row))
 
 

@@ -20,19 +20,21 @@ PACKAGE = Path("export")
 
 @dataclass
 class Package:
-    """about: package.json (classes, image_size, geometry, ...); the network, on the device; likeness to the training images; whether these were synthetic."""
+    """about: package.json (classes, image_size, geometry, ...); the network, on the device; likeness to the training images; whether these were
+    synthetic; the least probability of a class in prediction sets, by their coverage."""
 
     about: dict
     network: Ensemble
     likeness: Likeness
     demonstration: bool
+    thresholds: dict[str, float]
 
 
 def load(folder: Path) -> Package:
     """Read a package. Raises SystemExit when the folder holds none."""
     try:
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-        demonstration = about.get("demonstration", False)  # packages of before do not say
+        demonstration, thresholds = about.get("demonstration", False), about.get("thresholds", {})  # packages of before do not say
         likeness = load_arrays(folder / "likeness.safetensors")
         models = []
         for fold, seed in product(about["folds"], about["seeds"]):
@@ -44,7 +46,7 @@ def load(folder: Path) -> Package:
         raise SystemExit(f"{error.filename}: not there. `make export` writes a model package, after `dvc repro`") from None
     except Exception as error:  # json, safetensors and torch each have their own for a file that is not what it should be
         raise SystemExit(f"{folder}: no model package, or damaged ({type(error).__name__} {error}). `make export` writes one") from None
-    return Package(about, network.to(pick_device()).eval(), Likeness(**_plain(likeness), planes=about["planes"]), demonstration)
+    return Package(about, network.to(pick_device()).eval(), Likeness(**_plain(likeness), planes=about["planes"]), demonstration, thresholds)
 
 
 def _plain(arrays: dict[str, np.ndarray]) -> dict:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from stages.attention import attention, find_layer, overlay
+from stages.calibrate.prediction_sets import members
 from stages.device import pick_device
 from stages.pixels import Undecodable, decode, is_blank, open_image, squash, to_square
 from stages.predict.likeness import is_coloured
@@ -23,7 +24,9 @@ TINY = 64  # pixels: below, a picture holds less than a thumbnail
 
 
 def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]], gradcam: Path | None = None) -> Iterator[dict]:
-    """A row for each (name, content), in order: name, class, probability, p_<class>..., plane, warning, gradcam, error.
+    """A row for each (name, content), in order: name, class, probability, p_<class>..., set_<coverage>..., plane, warning, gradcam, error.
+
+    set_95 holds the classes, joined by "|", of a set made to hold the true one for 95 of 100 images of new patients (stages.calibrate).
 
     content is an image file's bytes, or the reason why there are none. A row with an error has nothing else but its name.
     gradcam: a folder for pictures of what the networks looked at, their Grad-CAM for the predicted class averaged.
@@ -40,6 +43,11 @@ def predict(package: Package, pictures: Iterable[tuple[str, bytes | str]], gradc
         rows = iter(rows)
         for picture in opened:
             yield {"name": picture["name"], "error": picture["error"]} if "error" in picture else next(rows)
+
+
+def set_name(coverage: str) -> str:
+    """The key of the sets of this coverage: set_95 of "0.95"."""
+    return f"set_{float(coverage) * 100:g}"
 
 
 def _open(name: str, content: bytes | str, package: Package) -> dict:
@@ -77,6 +85,7 @@ def _score(package: Package, pictures: list[dict]) -> list[dict]:
             "class": classes[p.argmax()],
             "probability": round(float(p.max()), 4),
             **{f"p_{name}": round(float(value), 4) for name, value in zip(classes, p, strict=True)},
+            **{set_name(coverage): "|".join(np.array(classes)[members(p, least)]) for coverage, least in package.thresholds.items()},
             "plane": plane,
             "warning": "; ".join(warnings),
             "gradcam": "",

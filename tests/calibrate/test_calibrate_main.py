@@ -43,7 +43,7 @@ def results() -> tuple[dict, dict]:
 def test_the_folds_get_the_temperature_of_their_models(project):
     calibrate.main()
     calibration, metrics = results()
-    assert calibration == {"temperature": metrics["temperature"]} == {"temperature": pytest.approx(TOO_SURE, rel=0.1)}
+    assert calibration["temperature"] == metrics["temperature"] == pytest.approx(TOO_SURE, rel=0.1)
     assert metrics["validation_cross_entropy"]["after"] < metrics["validation_cross_entropy"]["before"] - 0.1
     before, after = metrics["before"], metrics["after"]
     assert before["ece"]["mean"] > 0.1 and after["ece"]["mean"] < 0.03
@@ -52,6 +52,15 @@ def test_the_folds_get_the_temperature_of_their_models(project):
     assert after["cross_entropy"] < before["cross_entropy"]
     answered = metrics["accuracy_of_answers"]
     assert answered["80% answered"] > answered["90% answered"] > answered["100% answered"]
+
+
+def test_prediction_sets_hold_the_label_as_often_as_promised(project):
+    calibrate.main()
+    calibration, metrics = results()
+    for coverage, found in metrics["prediction_sets"].items():
+        assert found["of_groups"] == pytest.approx(float(coverage), abs=0.02)
+        assert 1 <= found["size"] <= 3 and 0 <= found["single"] <= 1 and list(found["classes"]) == CLASSES
+    assert calibration["thresholds"]["0.9"] > calibration["thresholds"]["0.95"] > 0
 
 
 def test_synthetic_pictures_are_called_a_demonstration(project):

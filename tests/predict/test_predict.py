@@ -99,6 +99,20 @@ def test_networks_that_saw_real_images_are_no_demonstration(project, tmp_path):
         assert "demonstration" not in row["warning"]
 
 
+def test_sets_hold_what_reaches_the_threshold(project, capsys, monkeypatch, tmp_path):
+    folder = shutil.copytree(package.PACKAGE, tmp_path / "export")
+    about = json.loads((folder / "package.json").read_text())
+    name, content = picture()
+    (tmp_path / "picture.png").write_bytes(content)
+    for thresholds, size in (({"0.95": 0.0}, len(project.classes)), ({"0.95": 1.0}, 1), ({}, None)):
+        (folder / "package.json").write_text(json.dumps(about | {"thresholds": thresholds}))
+        (row,) = predict(package.load(folder), [(name, content)])
+        assert ("set_95" in row) == bool(thresholds)
+        assert size is None or len(row["set_95"].split("|")) == size and row["class"] in row["set_95"].split("|")
+        printed, _ = run(monkeypatch, capsys, tmp_path / "picture.png", "--package", folder)
+        assert ("; 95 in 100 times one of " in printed) == (size == len(project.classes))
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
 def test_grey_pictures_in_any_mode_are_not_coloured(mode):
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 80), dtype=np.uint8))

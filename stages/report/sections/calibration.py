@@ -8,7 +8,7 @@ from stages.report.chart import Line, chart
 from stages.report.reliability_chart import reliability_chart
 from stages.report.results import Results
 
-TITLE = "Calibration and abstention"
+TITLE = "Calibration, abstention and prediction sets"
 NAMES = {"ece": "Expected calibration error", "brier": "Brier score (0 to 2)"}
 
 
@@ -33,4 +33,5 @@ def context(results: Results) -> dict:
         "validation": calibration["validation_cross_entropy"],
         "rows": rows,
         "charts": [reliability, abstention],
+        "sets": calibration["prediction_sets"],
     }
