@@ -78,14 +78,14 @@ def test_a_single_fold_of_other_classes(project):
         names = {"label": table.label.replace("glioma", "tumor"), "predicted": table.predicted.replace("glioma", "tumor")}
         write_table(table[table.fold == 1].assign(**names).rename(columns={"p_glioma": "p_tumor"}), path)
     calibrate.main()
-    assert results()[0] == {"temperature": pytest.approx(TOO_SURE, rel=0.1)}
+    assert results()[0]["temperature"] == pytest.approx(TOO_SURE, rel=0.1)
 
 
 def test_without_groups_to_check_it_nothing_is_scaled(project):
     write_table(read_table(CLUSTERS).assign(group=0), CLUSTERS)
     calibrate.main()
     calibration, metrics = results()
-    assert calibration == {"temperature": 1} and metrics["temperature"] == 1
+    assert calibration == {"temperature": 1, "thresholds": {"0.9": 0, "0.95": 0}} and metrics["temperature"] == 1
     assert metrics["validation_cross_entropy"]["before"] > 0 and metrics["validation_cross_entropy"]["after"] is None
     for key in ("mean", "std"):
         assert metrics["after"]["ece"][key] == pytest.approx(metrics["before"]["ece"][key], abs=1e-4)
