@@ -4,16 +4,22 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --check-symlink-times  # an environment's python is a link to one that is older than everything here
 
-.PHONY: demo help test check audit lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
+.PHONY: demo help test test-all check audit lint readme recipe grid leaderboard pack unpack bench torture export serve lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic pictures, in demo/
 	python -m tools.demo
 
 help:  ## this list
-	@sed -En 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
+	@sed -En 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
 
-test: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all tests
-	python -m pytest --cov=stages --cov-report=term-missing:skip-covered --cov-fail-under=90
+# A file of tests stays with one process, whose fixtures its tests share.
+PYTEST := python -m pytest --numprocesses logical --dist loadfile
+
+test: .venv/installed  ## the tests of every day, in some minutes
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/installed .venv/serve/installed .venv/cluster/installed  ## all tests, with whole runs, web pages, clusters and injected faults, and how much of the code they run
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 check: .venv/installed  ## do dvc.lock and metrics/ belong to the params and the code? (no data needed; BASE=REV shows the differences)
 	python -m tools.check $(if $(BASE),--base $(BASE))

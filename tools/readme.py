@@ -8,7 +8,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.markers import replace_part
-from leaderboard.recipes import FOLDER, RESULTS
+from leaderboard.recipes import FOLDER, PROTOCOLS, RESULTS
 from leaderboard.table import BY_LEAK, changes
 from stages.report.sections.summary import NAMES
 
@@ -58,8 +58,18 @@ def published(table: pd.DataFrame) -> list[dict]:
     for row in rows:
         changed, row["older"] = changes(row["recipe"], RESULTS), row["state"] == "older"
         row["system"] = row["recipe"] + (f" ({', '.join(changed)})" if changed else "") + OLDER * row["older"]
+        row["constant"] = ", ".join(share(constant(row["recipe"], protocol)) for protocol in PROTOCOLS)
         row["values"] = [row[name] for name in ("published", "same_protocol", *BY_LEAK)]
     return rows
+
+
+def constant(recipe: str, protocol: str) -> float | None:
+    """The accuracy of answering every test picture with the most frequent class; None where the system was not run so."""
+    path = RESULTS / f"{recipe}-{protocol}.json"
+    if not path.exists():
+        return None
+    labels = json.loads(path.read_text(encoding="utf-8"))["test_labels"]
+    return max(labels.values()) / sum(labels.values())
 
 
 def ours(table: pd.DataFrame) -> list[dict]:

@@ -74,6 +74,8 @@ def model_card(facts: Facts) -> str:
         "",
         "- Other scanners, contrasts, diseases or ages than those of the sets above are outside what it has learnt. It always answers with one of its classes.",
         f"- {_patients(facts)}",
+        "- The default settings were chosen on validation pictures (docs/trials.md), and a picture that validates in one fold is tested in another: the figures above are not of pictures that had no part in any choice.",
+        "- The intervals say how much hangs on which pictures and patients were tested, not on chance in training, nor on which pictures were trained on.",
         f"- Trees that see size, border, brightness and the box of the head, and nothing in it, reach an accuracy of {trees['all']:.3f}; the most frequent class alone, {trees['nothing']:.3f}.",
         f"- {facts.audit['doubted']} of {facts.audit['pictures']:,} labels are doubted by confident learning, a model's opinion; nobody with medical training has checked them here.",
     ]

@@ -85,7 +85,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Software": "requirements.lock",
         "Initialisation": f"{'at random' if origin == 'none' else origin}; the classifier {'is fitted' if model.head in FITTED else 'at random'}",
         "Training": FITTED.get(model.head, trained) + training_pictures(facts),
-        "Selection of the model": f"Of each fold, {kept}; how the default settings were chosen: docs/trials.md",
+        "Selection of the model": f"Of each fold, {kept}. Default settings were chosen on validation pictures, which are test pictures of other folds: docs/trials.md",
         "Ensembling": f"{_ensemble(summary)}; each prediction is {_views(params)}",
         "Metrics": "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity",
         "Uncertainty": f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences",
@@ -94,7 +94,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "External data": _external(facts),
         "Flow of cases": f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} of a known label, {split['pictures']:,} in the folds",
         "Demographics": "Not published with the sets",
-        "Performance on all partitions": f"Validation macro-F1 {facts.training['validation_macro_f1']['mean']:.3f}; test macro-F1 {estimate(summary['macro_f1'])}",
+        "Performance on all partitions": f"Validation macro-F1 {facts.training['validation_macro_f1']['mean']:.3f}; test macro-F1 {estimate(summary['macro_f1'])}{_of_patients(summary)}",
         "Diagnostic accuracy and precision": by_class,
         "Failure analysis": f"Worst slices by macro-F1: {worst or 'none'}; confusion pairs and patients in metrics/slices.json, pictures in metrics/report.html",
         "Limitations": f"Single slices; distinct pictures: {labels}; patients known for {merge['annotated']['patient']:,} of {merge['pictures']:,} files; published test pictures that published training holds: {leaked or 'no published split'}",
@@ -139,8 +139,17 @@ def _attention(facts: Facts) -> str:
     if right["inside_head"] is None:
         return "which shows no attention in any picture that is predicted rightly"
     return (
-        f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}), "
-        f"insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}) on right predictions"
+        f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}, from the head's "
+        f"middle outwards {right['deletion_centre']:.2f}), insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}, {right['insertion_centre']:.2f}) on right predictions"
+    )
+
+
+def _of_patients(summary: dict) -> str:
+    if not summary["patients"]:
+        return ""
+    votes = summary["patients"]["votes"]["all"]
+    return (
+        f"; of {votes['number']} known patients, each by the mean of all their pictures, {votes['accuracy']['value']:.3f} are told rightly"
     )
 
 

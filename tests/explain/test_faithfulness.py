@@ -61,3 +61,21 @@ def test_the_share_inside_the_head():
     nothing = measure(lambda pictures: np.ones(len(pictures)), picture, np.zeros_like(attention), NOISE)
     assert nothing["head_area"] == 1 / 4
     assert all(np.isnan(nothing[name]) for name in COLUMNS if name != "head_area")
+
+
+def test_baselines_know_where_the_head_is_and_nothing_more():
+    """A network that sees only the middle of the head depends on no attention to a corner of it, and on the middle."""
+    picture = np.zeros((32, 32), np.uint8)
+    picture[8:28, 4:24] = 200
+    picture[16:20, 12:16] = 250
+
+    def of_the_middle(pictures: np.ndarray) -> np.ndarray:
+        return pictures[:, 16:20, 12:16].mean((1, 2)) / 250
+
+    corner = np.zeros((32, 32))
+    corner[8:12, 4:8] = 1
+    found = measure(of_the_middle, picture, corner, np.random.default_rng(0).random((32, 32)))
+    assert list(found) == COLUMNS
+    assert found["deletion_centre"] < found["deletion_head"] < found["deletion_random"]
+    assert found["insertion_centre"] > found["insertion_head"] and found["deletion"] > found["deletion_centre"]
+    assert found["inside_head"] == 1 and found["head_area"] == 400 / 32**2

@@ -14,6 +14,7 @@ from stages.calibrate.__main__ import main as calibrate
 from stages.catalog import INDEX, PIXELS, PREDICTIONS, SAMPLES, VALIDATION_PREDICTIONS, read_table, write_metrics, write_table
 from stages.evaluate import curves
 from stages.leaks.__main__ import main as leaks
+from stages.report.sections.attention import COLUMNS
 from stages.scores import METRICS, or_null, reliability, score
 from stages.shortcuts.__main__ import main as shortcuts
 from stages.slices.__main__ import main as slices
@@ -86,9 +87,13 @@ def write_attention(test: pd.DataFrame) -> None:
     write_table(some[["image_id", "label", "predicted", "probability", "outcome", "file"]], "data/explain/index.csv")
     for image_id, file in zip(some.image_id, some.file, strict=True):
         Image.fromarray(pixels[row[image_id]]).save(f"data/explain/{file}")
-    names = ("inside_head", "head_area", "deletion", "deletion_random", "insertion", "insertion_random")
-    figures = {outcome: {"pictures": int((some.outcome == outcome).sum())} | dict.fromkeys(names, 0.5) for outcome in set(some.outcome)}
-    write_metrics({"layer": "bn2", **{name: figures[name] for name in sorted(figures)}}, "metrics/explain.json")
+    by_outcome = {outcome: some[some.outcome == outcome] for outcome in ("right", "wrong")}
+    figures = {outcome: {"pictures": len(mine)} | dict.fromkeys(COLUMNS, 0.5) for outcome, mine in by_outcome.items()}
+    of_classes = {
+        name: {outcome: {"pictures": int((mine.label == name).sum())} | dict.fromkeys(COLUMNS, 0.5) for outcome, mine in by_outcome.items()}
+        for name in CLASSES
+    }
+    write_metrics({"layer": "bn2", **figures, "classes": of_classes}, "metrics/explain.json")
 
 
 def _guess(pictures: pd.DataFrame, right: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
