@@ -15,6 +15,8 @@ from synthetic import ROOT
 
 from stages.rollback import _end
 
+pytestmark = pytest.mark.slow
+
 STAGE = """
 import json, os, signal, sys, time
 from pathlib import Path

@@ -13,6 +13,8 @@ from benchmarks.scale.pictures import COPIES, ORIGINALS, heads, make_chunk
 from benchmarks.scale.table import DOCUMENT, LITTLE, RESULTS, power, table
 from stages.catalog import CATALOG, CLUSTERS, write_table
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_chunk_is_the_same_each_time_and_has_every_kind_of_copy():
     files = make_chunk(3)

@@ -14,6 +14,8 @@ from benchmarks.speed.pictures import distinct_pictures
 from benchmarks.speed.task import Stopwatch
 from harness.markers import with_part
 
+pytestmark = pytest.mark.slow
+
 speed = importlib.import_module("benchmarks.speed.__main__")
 
 ABSENT = "no_such_package"

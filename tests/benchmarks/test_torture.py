@@ -17,6 +17,8 @@ from benchmarks.torture import __main__ as torture
 from benchmarks.torture import hostile, kill, network, params, parsers, stage
 from benchmarks.torture.project import Project, complaint, fingerprint, start
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

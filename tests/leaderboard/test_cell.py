@@ -8,6 +8,8 @@ import yaml
 from commands import run
 from small_cell import NAME, SMALL
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_command_trains_and_scores_both_protocols_and_the_second_repeats_nothing_that_is_the_same(checkout):
     output = run(sys.executable, "-m", "leaderboard.cell", NAME, "--set", *SMALL, "model.freeze=none", cwd=checkout)

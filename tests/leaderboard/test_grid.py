@@ -92,7 +92,7 @@ with connected(1):
 TIMEOUT = 300  # seconds, for what takes a tenth of it on a quiet machine
 SERIAL = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="needs Ray: `make .venv/cluster/installed`")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON.exists(), reason="needs Ray: `make .venv/cluster/installed`")]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from harness import processes
 from leaderboard.elsewhere import run as run_packed
 from leaderboard.elsewhere import unpack
 
+pytestmark = pytest.mark.slow
+
 CELLS = [f"{NAME}-same", f"{NAME}-honest"]
 RESULTS = [f"leaderboard/results/{cell}.json" for cell in CELLS]
 

@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from stages.report.__main__ import REPORT
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ FORM = "multipart/form-data; boundary=line"
 LARGEST = 20 * 2**20
 CAUTION = "Research software and no medical device"
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="needs Gradio: `make .venv/serve/installed`")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON.exists(), reason="needs Gradio: `make .venv/serve/installed`")]
 
 
 @pytest.fixture(scope="module")
