@@ -1,4 +1,4 @@
-"""Write the result tables of README.md, docs/data.md and docs/recipes.md from metrics/ and leaderboard/results/, so that they cannot say anything else."""
+"""Write the result tables of README.md, docs/data.md, docs/trust.md and docs/recipes.md from metrics/ and leaderboard/results/, so that they cannot say anything else."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from harness.markers import replace_part
 from leaderboard.recipes import FOLDER, PROTOCOLS, RESULTS
 from leaderboard.table import BY_LEAK, changes
 from stages.report.sections.summary import NAMES
+from stages.statement.facts import estimate
 
 TEMPLATES = Path(__file__).with_name("templates")
 PARTS = {  # name of a template and of the markers -> document
@@ -18,6 +19,8 @@ PARTS = {  # name of a template and of the markers -> document
     "leaks": Path("README.md"),
     "leaderboard": Path("README.md"),
     "dedupe": Path("docs/data.md"),
+    "control": Path("docs/trust.md"),
+    "probes": Path("docs/trust.md"),
     "ours": Path("docs/recipes.md"),
 }
 NOT_RUN, OLDER = "–", " †"
@@ -30,11 +33,13 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """Name of a part -> Markdown, from the metrics and results that are there now."""
-    dedupe, split, summary = (
-        json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in ("dedupe", "split", "summary")
+    dedupe, split, summary, leaks, shortcuts = (
+        json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8"))
+        for name in ("dedupe", "split", "summary", "leaks", "shortcuts")
     )
     table = pd.read_csv("metrics/leaderboard.csv")
     shown = {"dedupe": dedupe, "split": split, "published": published(table), "ours": ours(table)} | of_summary(summary)
+    shown |= {"simple": leaks["simple_classifier"], "probes": shortcuts["probes"]}
     return {name: render(name, shown) for name in PARTS}
 
 
@@ -104,7 +109,7 @@ def ours(table: pd.DataFrame) -> list[dict]:
 def render(name: str, shown: dict) -> str:
     """The template of that name with what it shows."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"share": share, "count": "{:,}".format, "interval": interval}
+    environment.filters |= {"share": share, "count": "{:,}".format, "interval": interval, "metric": estimate}
     return environment.get_template(f"{name}.md").render(shown)
 
 
