@@ -20,6 +20,7 @@ from stages.evaluate import __main__ as evaluate
 from stages.explain import __main__ as explain
 from stages.leaks import __main__ as leaks
 from stages.model import create_model
+from stages.robustness import __main__ as robustness
 from stages.shortcuts import __main__ as shortcuts
 from stages.slices import __main__ as slices
 from stages.statement import __main__ as statement
@@ -53,7 +54,7 @@ def exported(phantom_project, tmp_path_factory):
         Path("data/weights/weights.json").write_text(json.dumps({"origin": "package of the test", "licence": "CC0"}))
         training = {"parameters": 10, "trained_parameters": 10, "validation_macro_f1": {"mean": 0.5, "std": 0.0}}
         write_metrics(training, "metrics/train.json")
-        for stage in (evaluate, aggregate, calibrate, audit, slices, explain, leaks, shortcuts, statement, export):
+        for stage in (evaluate, aggregate, calibrate, audit, slices, explain, robustness, leaks, shortcuts, statement, export):
             stage.main()
     finally:
         os.chdir(before)

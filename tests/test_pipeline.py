@@ -47,7 +47,7 @@ def finished(clone) -> Path:
     output = run("dvc", "repro", cwd=clone)
     assert ran(output) == {
         "download@phantom", "merge", "dedupe", "split", "balance", "preprocess", "leaks", "shortcuts", "weights", "train", "evaluate", "aggregate",
-        "calibrate", "audit", "slices", "explain", "statement", "report",
+        "calibrate", "audit", "slices", "explain", "robustness", "statement", "report",
     }  # fmt: skip
     commit(clone, "results")
     return clone

@@ -17,8 +17,8 @@ from stages.attention import attention, find_layer, overlay, random_attention
 from stages.catalog import MODELS, PIXELS, PREDICTIONS, model_file, pixel_rows, read_table, write_metrics, write_table
 from stages.demonstration import is_demonstration
 from stages.explain import figures, sheet
-from stages.explain.network import Network
 from stages.explain.sample import choose
+from stages.network import Network
 from stages.params import load_params
 
 FOLDER = Path("data/explain")

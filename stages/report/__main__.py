@@ -25,6 +25,7 @@ from stages.report.sections import (
     learning,
     pairs,
     reliability,
+    robustness,
     run,
     shortcuts,
     slices,
@@ -34,7 +35,7 @@ from stages.report.sections import (
 
 REPORT = Path("metrics/report.html")
 SECTIONS = (
-    summary, folds, classes, confusion, curves, reliability, calibration, leaks, shortcuts, learning, slices, groups, pairs, errors, attention, suspects, run,
+    summary, folds, classes, confusion, curves, reliability, calibration, leaks, shortcuts, learning, slices, groups, pairs, errors, robustness, attention, suspects, run,
 )  # fmt: skip
 TEMPLATES = Path(__file__).parent / "templates"
 

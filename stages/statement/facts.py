@@ -36,6 +36,7 @@ class Facts:
     slices: dict
     audit: dict
     explain: dict
+    robustness: dict
     weights: dict
     sources: list[Source]
 
@@ -64,6 +65,7 @@ def read_facts(params: Params) -> Facts:
         slices=_read("metrics/slices.json"),
         audit=_read("metrics/audit.json"),
         explain=_read("metrics/explain.json"),
+        robustness=_read("metrics/robustness.json"),
         weights=_read("data/weights/weights.json"),
         sources=[load_source(name) for name in params.data.sources],
     )

@@ -15,8 +15,8 @@ from stages.attention import attention, find_layer
 from stages.catalog import INDEX, MODELS, PIXELS, PREDICTIONS, model_file, read_table, write_table
 from stages.explain import __main__ as explain
 from stages.explain.figures import COLUMNS
-from stages.explain.network import Network
 from stages.model import create_model
+from stages.network import Network
 
 CLASSES = ["glioma", "meningioma", "notumor"]
 SIZE, PICTURES, BORDER = 64, 60, 8

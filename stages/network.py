@@ -32,5 +32,10 @@ class Network:
     @torch.inference_mode()
     def probability(self, k: int, pictures: np.ndarray) -> np.ndarray:
         """float32 [N]: the probability of class k for grey pictures, as above."""
-        batches = [self.inputs(pictures[n : n + BATCH]) for n in range(0, len(pictures), BATCH)]
-        return np.concatenate([self.model(batch).softmax(1)[:, k].cpu().numpy() for batch in batches])
+        return self.probabilities(pictures)[:, k]
+
+    @torch.inference_mode()
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """float32 [N, K] of grey pictures, as above."""
+        batches = (self.inputs(pictures[n : n + BATCH]) for n in range(0, len(pictures), BATCH))
+        return np.concatenate([self.model(batch).softmax(1).cpu().numpy() for batch in batches])
