@@ -21,6 +21,8 @@ PARTS = {  # name of a template and of the markers -> document
     "dedupe": Path("docs/data.md"),
     "control": Path("docs/trust.md"),
     "probes": Path("docs/trust.md"),
+    "sets": Path("docs/trust.md"),
+    "robustness": Path("docs/trust.md"),
     "ours": Path("docs/recipes.md"),
 }
 NOT_RUN, OLDER = "–", " †"
@@ -33,13 +35,15 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """Name of a part -> Markdown, from the metrics and results that are there now."""
-    dedupe, split, summary, leaks, shortcuts = (
-        json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8"))
-        for name in ("dedupe", "split", "summary", "leaks", "shortcuts")
-    )
+    names = ("dedupe", "split", "summary", "leaks", "shortcuts", "calibration", "robustness")
+    metrics = {name: json.loads(Path(f"metrics/{name}.json").read_text(encoding="utf-8")) for name in names}
     table = pd.read_csv("metrics/leaderboard.csv")
-    shown = {"dedupe": dedupe, "split": split, "published": published(table), "ours": ours(table)} | of_summary(summary)
-    shown |= {"simple": leaks["simple_classifier"], "probes": shortcuts["probes"]}
+    shown = metrics | {"published": published(table), "ours": ours(table)} | of_summary(metrics["summary"])
+    shown |= {
+        "simple": metrics["leaks"]["simple_classifier"],
+        "probes": metrics["shortcuts"]["probes"],
+        "sets": metrics["calibration"]["prediction_sets"],
+    }
     return {name: render(name, shown) for name in PARTS}
 
 

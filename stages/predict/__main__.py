@@ -58,7 +58,7 @@ def _table(classes: list[str], sets: list[str]):
             others = ", ".join(f"{name} {row[f'p_{name}']:.2f}" for name in classes if name != row["class"])
             text = f"{row['class']} {row['probability']:.2f} ({others}); {row['plane'] or 'plane unknown'}"
             if unsure := [name for name in sets if "|" in row[name]]:
-                text += f"; {unsure[0].removeprefix('set_')} in 100 times one of {row[unsure[0]].replace('|', ', ')}"
+                text += f"; {unsure[0].removeprefix('set_')} % set: {row[unsure[0]].replace('|', ', ')}"
         print(f"{row['name']}: {text}" + (f"; WARNING: {row['warning']}" if row.get("warning") else ""))
 
     return write

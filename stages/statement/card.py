@@ -1,6 +1,6 @@
 """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596)."""
 
-from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, of_each_seed, training_pictures
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, changed, of_each_seed, training_pictures
 
 FIGURES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "balanced_accuracy": "Balanced accuracy", "macro_auroc": "Macro-AUROC"}
 
@@ -74,6 +74,7 @@ def model_card(facts: Facts) -> str:
         "",
         "- Other scanners, contrasts, diseases or ages than those of the sets above are outside what it has learnt. It always answers with one of its classes.",
         f"- {_patients(facts)}",
+        f"- Robustness: {changed(facts)}.",
         "- The default settings were chosen on validation pictures (docs/trials.md), and a picture that validates in one fold is tested in another: the figures above are not of pictures that had no part in any choice.",
         "- The intervals say how much hangs on which pictures and patients were tested, not on chance in training, nor on which pictures were trained on.",
         f"- Trees that see size, border, brightness and the box of the head, and nothing in it, reach an accuracy of {trees['all']:.3f}; the most frequent class alone, {trees['nothing']:.3f}.",

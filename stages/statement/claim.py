@@ -1,7 +1,7 @@
 """The CLAIM checklist (Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029), every item answered."""
 
 from stages.params import Params
-from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, estimate, of_each_seed, training_pictures
+from stages.statement.facts import APART, FITTED, KEPT, Facts, assignment, changed, estimate, of_each_seed, training_pictures
 
 NOT_DONE = "Not done: "
 NONE = "None: "
@@ -89,7 +89,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Ensembling": f"{_ensemble(summary)}; each prediction is {_views(params)}",
         "Metrics": "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity",
         "Uncertainty": f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences",
-        "Robustness": f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see size, border, brightness and the head's box: {estimate(probes['all']['accuracy'])}; {_changed(facts)}",
+        "Robustness": f"Simple classifier under naive, distinct and patient-grouped splits: accuracy {_simple(facts)}; trees that see size, border, brightness and the head's box: {estimate(probes['all']['accuracy'])}; {changed(facts)}",
         "Explainability": f"Grad-CAM (layer {facts.explain['layer']}), {_attention(facts)}; galleries in metrics/report.html",
         "External data": _external(facts),
         "Flow of cases": f"{merge['pictures']:,} files, {dedupe['pictures']:,} without shipped augmentation, {dedupe['distinct']:,} distinct, {dedupe['kept']:,} of a known label, {split['pictures']:,} in the folds",
@@ -141,16 +141,6 @@ def _attention(facts: Facts) -> str:
     return (
         f"{right['inside_head']:.2f} of the attention inside the head, deletion {right['deletion']:.2f} (random map {right['deletion_random']:.2f}, from the head's "
         f"middle outwards {right['deletion_centre']:.2f}), insertion {right['insertion']:.2f} ({right['insertion_random']:.2f}, {right['insertion_centre']:.2f}) on right predictions"
-    )
-
-
-def _changed(facts: Facts) -> str:
-    unchanged, worst = facts.robustness["unchanged"], facts.robustness["changes"][0]
-    if unchanged["macro_f1"] is None:
-        return "changed pictures were not scored"
-    return (
-        f"macro-F1 of {facts.robustness['pictures']:,} pictures {unchanged['macro_f1']:.3f} as they are, at worst {worst['macro_f1']:.3f} changed "
-        f"({worst['change']}, {worst['strength']}); the others: metrics/robustness.json"
     )
 
 

@@ -102,6 +102,17 @@ def estimate(figure: dict) -> str:
     return "undefined" if figure["mean"] is None else f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
+def changed(facts: Facts) -> str:
+    """What is left of macro-F1 at worst when the test pictures are changed."""
+    unchanged, worst = facts.robustness["unchanged"], facts.robustness["changes"][0]
+    if unchanged["macro_f1"] is None:
+        return "changed pictures were not scored"
+    return (
+        f"macro-F1 of {facts.robustness['pictures']:,} test pictures {unchanged['macro_f1']:.3f} as they are, at worst {worst['macro_f1']:.3f} changed "
+        f"({worst['change']}, {worst['strength']}); the others: metrics/robustness.json"
+    )
+
+
 def of_each_seed(summary: dict) -> str:
     """What one seed's models alone reach, with the spread over seeds; empty where there is but one seed."""
     figure = summary["macro_f1"]

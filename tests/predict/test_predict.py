@@ -110,7 +110,7 @@ def test_sets_hold_what_reaches_the_threshold(project, capsys, monkeypatch, tmp_
         assert ("set_95" in row) == bool(thresholds)
         assert size is None or len(row["set_95"].split("|")) == size and row["class"] in row["set_95"].split("|")
         printed, _ = run(monkeypatch, capsys, tmp_path / "picture.png", "--package", folder)
-        assert ("; 95 in 100 times one of " in printed) == (size == len(project.classes))
+        assert ("; 95 % set: " in printed) == (size == len(project.classes))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
