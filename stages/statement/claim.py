@@ -85,7 +85,7 @@ def _of_public_sets(facts: Facts) -> dict[str, str]:
         "Software": "requirements.lock",
         "Initialisation": f"{'at random' if origin == 'none' else origin}; the classifier {'is fitted' if model.head in FITTED else 'at random'}",
         "Training": FITTED.get(model.head, trained) + training_pictures(facts),
-        "Selection of the model": f"Of each fold, {kept}. Default settings were chosen on validation pictures, which are test pictures of other folds: docs/trials.md",
+        "Selection of the model": f"Of each fold, {kept}; default settings were chosen on validation pictures, which are test pictures of other folds: docs/trials.md",
         "Ensembling": f"{_ensemble(summary)}; each prediction is {_views(params)}",
         "Metrics": "Accuracy, balanced accuracy, macro-F1, macro-AUROC, calibration error, Brier score; per class precision, recall, F1, specificity",
         "Uncertainty": f"95 % intervals by bootstrap over groups, {params.aggregate.resamples:,} resamples; {_repetition(facts)}; tools.compare tests differences",
