@@ -63,8 +63,8 @@ def _picture(image: np.ndarray) -> Image.Image:
 
 
 CHANGES: dict[tuple[str, str], Change] = {  # name and strength
-    ("noise", "standard deviation 0.05"): _noise(0.05),
-    ("noise", "standard deviation 0.1"): _noise(0.1),
+    ("noise", "5 % of the range"): _noise(0.05),
+    ("noise", "10 % of the range"): _noise(0.1),
     ("blur", "1 pixel"): _by(GaussianSmooth(1)),
     ("blur", "2 pixels"): _by(GaussianSmooth(2)),
     ("gamma", "0.7"): _by(AdjustContrast(0.7)),

@@ -24,7 +24,7 @@ def test_the_stronger_change_changes_more(name):
 
 
 def test_noise_and_bias_are_each_pictures_own():
-    for key in (("noise", "standard deviation 0.1"), ("bias field", "coefficients to 0.3")):
+    for key in (("noise", "10 % of the range"), ("bias field", "coefficients to 0.3")):
         one, two = apply(CHANGES[key], np.stack([HEAD, HEAD]), [1, 2])
         assert np.abs(one - two).mean() > 0.5
 
