@@ -80,8 +80,9 @@ def test_a_clean_clone_without_data_passes_the_check_and_a_change_names_the_stal
 
     params = clean / "params.yaml"
     params.write_text(params.read_text().replace("flips: true", "flips: false"))
-    assert "Results are missing for: evaluate (and what follows: aggregate, audit, calibrate, explain, report, robustness, slices, statement)" in run(
-        "python", "-m", "tools.check", cwd=clean, ok=False
+    assert (
+        "Results are missing for: evaluate (and what follows: aggregate, audit, calibrate, explain, report, robustness, slices, statement)"
+        in run("python", "-m", "tools.check", cwd=clean, ok=False)
     )
     run("git", "checkout", "-q", "params.yaml", cwd=clean)
 
@@ -96,7 +97,19 @@ def test_a_clean_clone_without_data_passes_the_check_and_a_change_names_the_stal
 
 def test_another_backbone_reruns_only_what_depends_on_it_and_the_diffs_say_so(finished):
     output = run("dvc", "exp", "run", "-S", "model.backbone=torchvision.shufflenet_v2_x0_5", cwd=finished)
-    assert ran(output) == {"weights", "train", "evaluate", "aggregate", "calibrate", "audit", "slices", "explain", "robustness", "statement", "report"}
+    assert ran(output) == {
+        "weights",
+        "train",
+        "evaluate",
+        "aggregate",
+        "calibrate",
+        "audit",
+        "slices",
+        "explain",
+        "robustness",
+        "statement",
+        "report",
+    }
     assert "torchvision.shufflenet_v2_x0_5" in run("dvc", "params", "diff", cwd=finished)
     metrics = run("dvc", "metrics", "diff", cwd=finished)
     assert "accuracy.mean" in metrics and "metrics/summary.json" in metrics
