@@ -71,7 +71,7 @@ def _csv(classes: list[str], sets: list[str]):
     return writer.writerow
 
 
-def _json(*_: list[str]):
+def _json(classes: list[str], sets: list[str]):
     return lambda row: print(json.dumps(row))
 
 

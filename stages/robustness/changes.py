@@ -15,14 +15,18 @@ Change = Callable[[np.ndarray, int], np.ndarray]  # grey image [S, S], 0 to 1, a
 
 def _noise(deviation: float) -> Change:
     def change(image: np.ndarray, seed: int) -> np.ndarray:
-        return _plain(RandGaussianNoise(prob=1, std=deviation, sample_std=False).set_random_state(seed), image)
+        noise = RandGaussianNoise(prob=1, std=deviation, sample_std=False)
+        noise.set_random_state(seed)
+        return _plain(noise, image)
 
     return change
 
 
 def _bias(coefficient: float) -> Change:
     def change(image: np.ndarray, seed: int) -> np.ndarray:
-        changed = _plain(RandBiasField(prob=1, coeff_range=(-coefficient, coefficient)).set_random_state(seed), image)
+        field = RandBiasField(prob=1, coeff_range=(-coefficient, coefficient))
+        field.set_random_state(seed)
+        changed = _plain(field, image)
         return changed * image.mean() / max(changed.mean(), 1e-6)
 
     return change
